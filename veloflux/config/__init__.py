@@ -1,0 +1,1 @@
+"""What the operator wrote, made into the model."""

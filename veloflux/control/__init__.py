@@ -1,0 +1,1 @@
+"""The control plane: what the daemon's own process does for people."""

@@ -1,0 +1,188 @@
+"""Every metric family, once: its name, kind, labels and meaning; and the samples that travel.
+
+Names follow the Prometheus rules: base units, `_total` on counters, and no label value that a
+client chooses. Workers send samples up; the control plane sums them over workers.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+# Seconds; from a fast local answer to a stuck one.
+LATENCY_BUCKETS = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric family; `labels` are names, in the order that samples carry their values."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+HTTP_REQUESTS = Family(
+    "veloflux_http_requests_total",
+    "counter",
+    "HTTP requests answered.",
+    ("route", "code_class", "method"),
+)
+HTTP_DURATION = Family(
+    "veloflux_http_request_duration_seconds",
+    "histogram",
+    "From a request's head read to its answer's last byte handed to the system.",
+    ("route",),
+    LATENCY_BUCKETS,
+)
+HTTP_BYTES = Family(
+    "veloflux_http_bytes_total",
+    "counter",
+    "Bytes of HTTP bodies, from clients (in) and to clients (out).",
+    ("route", "direction"),
+)
+UPSTREAM_REQUESTS = Family(
+    "veloflux_upstream_requests_total",
+    "counter",
+    "Requests a backend answered, or failed to (code_class none).",
+    ("pool", "backend", "code_class"),
+)
+UPSTREAM_DURATION = Family(
+    "veloflux_upstream_request_duration_seconds",
+    "histogram",
+    "From a request sent to its backend to the head of the answer.",
+    ("pool", "backend"),
+    LATENCY_BUCKETS,
+)
+UPSTREAM_RETRIES = Family(
+    "veloflux_upstream_retries_total",
+    "counter",
+    "Further attempts, by what went wrong with the one before.",
+    ("pool", "reason"),
+)
+UPSTREAM_INFLIGHT = Family(
+    "veloflux_upstream_inflight",
+    "gauge",
+    "Requests or TCP connections a backend is working on.",
+    ("pool", "backend"),
+)
+UPSTREAM_STATE = Family(
+    "veloflux_upstream_state",
+    "gauge",
+    "1 for the state a backend is in: healthy, unhealthy, unknown or disabled.",
+    ("pool", "backend", "state"),
+)
+HEALTH_CHECK_DURATION = Family(
+    "veloflux_upstream_health_check_duration_seconds",
+    "histogram",
+    "How long active health checks took.",
+    ("pool", "backend"),
+    LATENCY_BUCKETS,
+)
+CONNECTIONS = Family(
+    "veloflux_connections",
+    "gauge",
+    "Open connections, from clients (downstream, by listener) and to backends (upstream).",
+    ("side", "listener"),
+)
+CONNECTIONS_REJECTED = Family(
+    "veloflux_connections_rejected_total",
+    "counter",
+    "Connections closed before their first byte, by reason.",
+    ("listener", "reason"),
+)
+CONNECTIONS_ACCEPTED = Family(
+    "veloflux_connections_accepted_total",
+    "counter",
+    "Connections accepted.",
+    ("listener",),
+)
+TCP_BYTES = Family(
+    "veloflux_tcp_bytes_total",
+    "counter",
+    "Bytes relayed by TCP listeners, from clients (in) and to clients (out).",
+    ("listener", "direction"),
+)
+PROTOCOL_ERRORS = Family(
+    "veloflux_protocol_errors_total",
+    "counter",
+    "Malformed or abusive input, by kind.",
+    ("listener", "protocol", "kind"),
+)
+ACCESS_LOG_DROPPED = Family(
+    "veloflux_access_log_dropped_total",
+    "counter",
+    "Access-log lines dropped because their destination was too slow or failed.",
+)
+REACTOR_LAG = Family(
+    "veloflux_reactor_lag_seconds",
+    "histogram",
+    "How late a worker's loop came to a timer, sampled several times a second.",
+    (),
+    LAG_BUCKETS,
+)
+CONFIG_INFO = Family(
+    "veloflux_config_info", "gauge", "1, for the configuration in force.", ("version", "hash")
+)
+CONFIG_RELOAD_SUCCESS = Family(
+    "veloflux_config_last_reload_success", "gauge", "1 when the last reload was applied, else 0."
+)
+CONFIG_RELOAD_TIME = Family(
+    "veloflux_config_last_reload_timestamp_seconds",
+    "gauge",
+    "When the configuration was last applied, in Unix time.",
+)
+WORKERS = Family("veloflux_workers", "gauge", "Worker processes that serve.")
+WORKER_RESTARTS = Family(
+    "veloflux_worker_restarts_total", "counter", "Worker processes replaced after they died."
+)
+BUILD_INFO = Family(
+    "veloflux_build_info",
+    "gauge",
+    "1, for the versions in use.",
+    ("version", "python", "twisted", "openssl"),
+)
+PROCESS_CPU = Family(
+    "process_cpu_seconds_total", "counter", "CPU time of the daemon and its workers."
+)
+PROCESS_MEMORY = Family(
+    "process_resident_memory_bytes", "gauge", "Resident memory of the daemon and its workers."
+)
+PROCESS_FDS = Family("process_open_fds", "gauge", "Open descriptors of the daemon and its workers.")
+PROCESS_START = Family(
+    "process_start_time_seconds", "gauge", "When the daemon started, in Unix time."
+)
+
+FAMILIES: tuple[Family, ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Family)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A counter's increase since the last tally, or a gauge's present value."""
+
+    family: str
+    labels: tuple[str, ...]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A histogram's increase: a count per bucket (not cumulative, the last is +Inf) and the sum."""
+
+    family: str
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    sum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one worker counted since it last reported."""
+
+    samples: tuple[Sample, ...] = field(default=())
+    distributions: tuple[Distribution, ...] = field(default=())

@@ -1,0 +1,28 @@
+"""What one daemon needs beside its traffic: processes, places, the admin listener."""
+
+from dataclasses import dataclass
+
+from veloflux.core.model.address import Address
+from veloflux.core.model.traffic import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The admin listener; `password` empty means one is made at the first start."""
+
+    address: Address = Address("127.0.0.1", 9090)
+    auth_enabled: bool = True
+    username: str = "admin"
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The whole configuration; `workers` is a resolved count, `data_dir` an absolute path."""
+
+    workers: int
+    data_dir: str
+    admin: Admin
+    metrics_address: Address | None
+    log_level: str
+    snapshot: Snapshot

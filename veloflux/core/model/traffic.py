@@ -1,0 +1,164 @@
+"""What traffic meets: listeners, pools, backends and routes, as frozen values.
+
+Durations are float seconds, sizes are bytes; 0 means *no limit* where a limit may be absent.
+The defaults are those of the configuration file.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from veloflux.core.model.address import Address
+
+Protocol = Literal["http", "tcp"]
+Algorithm = Literal["round_robin", "weighted_round_robin", "least_conn", "random"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one listener grants its clients."""
+
+    max_connections: int = 10_000
+    max_connections_per_ip: int = 0
+    max_headers: int = 100
+    max_header_bytes: int = 32 * 1024
+    max_target_bytes: int = 8 * 1024
+    max_body_bytes: int = 10 * 1024 * 1024
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    min_body_rate: int = 240
+    keepalive_timeout_s: float = 60.0
+    write_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that clients connect to; `pool` is where a tcp listener's connections go."""
+
+    name: str
+    address: Address
+    protocol: Protocol = "http"
+    pool: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One server of a pool; its address is its identity there."""
+
+    address: Address
+    weight: int = 1
+    backup: bool = False
+    enabled: bool = True
+    labels: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """An active check; `expected_status` holds inclusive (low, high) ranges."""
+
+    type: Literal["http", "tcp"] = "http"
+    path: str = "/health"
+    interval_s: float = 5.0
+    timeout_s: float = 2.0
+    rise: int = 2
+    fall: int = 3
+    expected_status: tuple[tuple[int, int], ...] = ((200, 399),)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Deadlines towards a backend; `total_s` covers the whole request, 0 for none."""
+
+    connect_s: float = 3.0
+    first_byte_s: float = 30.0
+    idle_s: float = 30.0
+    total_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """Idle connections kept to each backend, by each worker."""
+
+    max_idle: int = 256
+    idle_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Backends that serve the same thing, and how one of them is chosen."""
+
+    name: str
+    backends: tuple[Backend, ...]
+    algorithm: Algorithm = "round_robin"
+    health_check: HealthCheck | None = None
+    timeouts: Timeouts = Timeouts()
+    keepalive: Keepalive = Keepalive()
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderEdits:
+    """Edits in the order remove, set, add; names and values are valid field text."""
+
+    set: tuple[tuple[str, str], ...] = ()
+    add: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """An answer that sends the client elsewhere; `to` ending in `/` gets the request's path."""
+
+    to: str
+    status: int = 308
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A pool's weight among a route's pools."""
+
+    pool: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which requests, and what becomes of them: exactly one of `pools` and `redirect` is set.
+
+    `host` is exact, `*.suffix` or `*`. `path_prefix` matches whole path segments: `/api` matches
+    `/api` and `/api/x`, not `/apix`.
+    """
+
+    id: str
+    host: str = "*"
+    path_prefix: str = "/"
+    methods: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    pools: tuple[Share, ...] = ()
+    strip_prefix: bool = False
+    preserve_host: bool = True
+    request_headers: HeaderEdits = HeaderEdits()
+    response_headers: HeaderEdits = HeaderEdits()
+    redirect: Redirect | None = None
+    max_body_bytes: int | None = None
+    websocket: bool = True
+    security_headers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog:
+    """Where access lines go: `path` None is standard output."""
+
+    path: str | None = None
+    format: Literal["json", "combined"] = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a worker needs to know, at one version; immutable."""
+
+    version: int
+    listeners: tuple[Listener, ...]
+    pools: tuple[Pool, ...]
+    routes: tuple[Route, ...]
+    access_log: AccessLog = AccessLog()

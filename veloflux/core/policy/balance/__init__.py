@@ -1,0 +1,1 @@
+"""Which backend: one file an algorithm."""

@@ -1,0 +1,1 @@
+"""The data plane: all that a worker process runs."""
