@@ -1,0 +1,20 @@
+"""What is wrong with a message, in words for a person and a kind for a counter."""
+
+
+class ProtocolError(Exception):
+    """A message that must not be forwarded; `status` is the answer it gets."""
+
+    def __init__(self, status: int, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+
+
+def bad_request(kind: str, detail: str) -> ProtocolError:
+    return ProtocolError(400, kind, detail)
+
+
+def bad_answer(kind: str, detail: str) -> ProtocolError:
+    """A backend's message that breaks the rules: the client gets 502."""
+    return ProtocolError(502, kind, detail)

@@ -1,0 +1,218 @@
+"""Where a body ends (RFC 9112 sections 6 and 7): counted, chunked, or until the connection closes.
+
+A decoder takes what arrived and gives back payload; `done` is set at the end of the body, and
+what follows it in the same bytes is in `rest`. The encoders are functions: payload to bytes.
+"""
+
+import re
+
+from veloflux.core.wire import grammar
+from veloflux.core.wire.error import ProtocolError, bad_request
+
+_QUOTED = rb'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*+"'
+_EXTENSION = (
+    rb"[ \t]*+;[ \t]*+"
+    + grammar.TOKEN
+    + rb"(?:[ \t]*=[ \t]*+(?:"
+    + grammar.TOKEN
+    + rb"|"
+    + _QUOTED
+    + rb"))?"
+)
+# Fifteen digits are over any body; the cap also keeps int() cheap.
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})((?:" + _EXTENSION + rb")*)\r\n")
+_PARTIAL_SIZE = re.compile(
+    rb"[0-9A-Fa-f]{0,15}(?:[ \t]*;[^\r\n\x00-\x08\x0b-\x1f\x7f]*+|[ \t]*)\r?"
+)
+_MAX_EXTENSION = 256
+# Bytes of extensions that a body may carry beyond a sixteenth of its payload.
+_EXTENSIONS_GRACE = 4096
+_MAX_TRAILERS = 8192
+# A trailer must not change what was decided from the headers (RFC 9110 section 6.5.1).
+_NOT_IN_TRAILERS = frozenset(
+    (
+        b"authorization",
+        b"connection",
+        b"content-encoding",
+        b"content-length",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"expect",
+        b"forwarded",
+        b"host",
+        b"keep-alive",
+        b"max-forwards",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"set-cookie",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"via",
+        b"x-real-ip",
+        b"x-request-id",
+    )
+)
+
+
+class Counted:
+    """A body of `left` more bytes."""
+
+    __slots__ = ("done", "left", "rest")
+    trailers = b""
+
+    def __init__(self, length: int) -> None:
+        self.left = length
+        self.rest = b""
+        self.done = length == 0
+
+    def feed(self, data: bytes) -> bytes:
+        left = self.left - len(data)
+        if left > 0:
+            self.left = left
+            return data
+        if left < 0:
+            data, self.rest = data[: self.left], data[self.left :]
+        self.left = 0
+        self.done = True
+        return data
+
+
+class UntilClose:
+    """A body that ends with its connection."""
+
+    __slots__ = ()
+    done = False
+    rest = b""
+    trailers = b""
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+
+class Chunked:
+    """A chunked body; extensions are checked and dropped, trailers checked and kept.
+
+    `feed` raises ProtocolError with the status that `status` names: 400 for a client's body,
+    502 for a backend's.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_extensions",
+        "_left",
+        "_payload",
+        "_state",
+        "_status",
+        "done",
+        "rest",
+        "trailers",
+    )
+
+    def __init__(self, status: int = 400) -> None:
+        self._buffer = b""
+        self._left = 0
+        self._state = self._size
+        self._extensions = 0
+        self._payload = 0
+        self._status = status
+        self.done = False
+        self.rest = b""
+        self.trailers = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the payload in `data`, joined."""
+        buffer = self._buffer + data if self._buffer else data
+        payload: list[bytes] = []
+        at = 0
+        while not self.done:
+            step = self._state(buffer, at, payload)
+            if step < 0:
+                self._buffer = buffer[at:]
+                break
+            at = step
+        else:
+            self._buffer, self.rest = b"", buffer[at:]
+        return payload[0] if len(payload) == 1 else b"".join(payload)
+
+    # Each state takes one piece off `buffer` at `at` and says where the next begins, or -1 when
+    # it needs more bytes.
+
+    def _size(self, buffer: bytes, at: int, payload: list[bytes]) -> int:
+        match = _SIZE_LINE.match(buffer, at)
+        if match is None:
+            if _PARTIAL_SIZE.fullmatch(buffer, at) is None or len(buffer) - at > _MAX_EXTENSION:
+                raise self._error("A chunk's size line is malformed.")
+            return -1
+        extension = match.end(2) - match.start(2)
+        self._extensions += extension
+        if extension > _MAX_EXTENSION or self._extensions > _EXTENSIONS_GRACE + self._payload // 16:
+            raise self._error("The chunk extensions are too long.")
+        self._left = int(match[1], 16)
+        self._payload += self._left
+        self._state = self._data if self._left else self._trailers
+        return match.end()
+
+    def _data(self, buffer: bytes, at: int, payload: list[bytes]) -> int:
+        piece = buffer[at : at + self._left]
+        if not piece:
+            return -1
+        payload.append(piece)
+        self._left -= len(piece)
+        if not self._left:
+            self._state = self._end
+        return at + len(piece)
+
+    def _end(self, buffer: bytes, at: int, payload: list[bytes]) -> int:
+        end = buffer[at : at + 2]
+        if not b"\r\n".startswith(end):
+            raise self._error("A chunk's data does not end where its size says.")
+        if len(end) < 2:
+            return -1
+        self._state = self._size
+        return at + 2
+
+    def _trailers(self, buffer: bytes, at: int, payload: list[bytes]) -> int:
+        if buffer.startswith(b"\r\n", at):
+            self.done = True
+            return at + 2
+        end = buffer.find(b"\r\n\r\n", at)
+        if (len(buffer) if end < 0 else end) - at > _MAX_TRAILERS:
+            raise self._error("The trailers are too long.")
+        if end < 0:
+            if grammar.BROKEN.search(buffer, at):
+                raise self._error("The trailers are malformed.")
+            return -1
+        block = b"\n" + buffer[at : end + 4]
+        if grammar.FIELDS.fullmatch(block) is None:
+            raise self._error("The trailers are malformed.")
+        self.trailers = b"".join(
+            match[0]
+            for match in grammar.ANY_FIELD.finditer(block, 1)
+            if b"_" not in match[1] and not _forbidden(match[1].lower())
+        )
+        self.done = True
+        return end + 4
+
+    def _error(self, detail: str) -> ProtocolError:
+        error = bad_request("chunk", detail)
+        error.status = self._status
+        return error
+
+
+Body = Counted | Chunked | UntilClose
+
+
+def chunk(payload: bytes) -> bytes:
+    """One chunk; `payload` must not be empty, for that would end the body."""
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+def last_chunk(trailers: bytes) -> bytes:
+    return b"0\r\n" + trailers + b"\r\n"
+
+
+def _forbidden(name: bytes) -> bool:
+    return name in _NOT_IN_TRAILERS or name.startswith(b"x-forwarded-")

@@ -1,0 +1,48 @@
+"""The grammar of HTTP/1.1 heads, as compiled expressions (RFC 9110 section 5, RFC 9112).
+
+The strict grammar is the smuggling defence: what does not match is refused, so no other reader of
+the same bytes can see another message in them. Classes are disjoint and quantifiers possessive:
+no input makes a match backtrack.
+"""
+
+import re
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+# obs-text is allowed in values, as RFC 9110 section 5.5 does; no other control than HTAB is.
+_LINE = TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n"
+
+# A field block is cut out with the line feed that ends the first line and up to the empty line:
+# then every field begins after a line feed. Lines begin with a name, so folding cannot match.
+FIELDS = re.compile(rb"\n(?:" + _LINE + rb")*+\r\n")
+REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]++) HTTP/1\.([01])")
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*+)?")
+
+# The fields a proxy has to look at; every other line is forwarded as it came. A name with an
+# underscore is one of them: some backends read it as a hyphen, so it would be a second spelling.
+REQUEST_MATTERS = re.compile(
+    rb"\n(connection|keep-alive|proxy-connection|proxy-authorization|te|transfer-encoding|upgrade"
+    rb"|content-length|host|expect|max-forwards|http2-settings|forwarded|x-forwarded-[^:]*+"
+    rb"|x-real-ip|x-request-id|traceparent|tracestate|[^:_\r\n]*+_[^:\r\n]*+):([^\r]*+)\r",
+    re.IGNORECASE,
+)
+RESPONSE_MATTERS = re.compile(
+    rb"\n(connection|keep-alive|proxy-connection|proxy-authenticate|transfer-encoding|upgrade"
+    rb"|content-length|date|x-request-id|sec-websocket-accept):([^\r]*+)\r",
+    re.IGNORECASE,
+)
+ANY_FIELD = re.compile(rb"([^:\r\n]++):([^\r]*+)\r\n")
+
+# A backend's answer carries no length over 18 digits and no sign, space or underscore; int() would
+# take all of those.
+CONTENT_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
+
+# A head still incomplete is refused at its first impossible byte rather than at a deadline.
+BROKEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?=[^\n])")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
+
+
+def tokens(value: bytes) -> list[bytes]:
+    """The lower-case members of a comma-separated list of tokens (RFC 9110 section 5.6.1)."""
+    return [
+        part for part in value.lower().replace(b"\t", b" ").replace(b" ", b"").split(b",") if part
+    ]

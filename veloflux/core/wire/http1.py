@@ -1,0 +1,161 @@
+"""HTTP/1.1 heads out of bytes: requests from clients, responses from backends (RFC 9112)."""
+
+import re
+
+from veloflux.core.model.traffic import Limits
+from veloflux.core.wire import grammar
+from veloflux.core.wire.error import ProtocolError, bad_answer, bad_request
+from veloflux.core.wire.fields import RequestFields, ResponseFields
+from veloflux.core.wire.target import normalise_host, normalise_path, split_target
+
+END = b"\r\n\r\n"
+MAX_RESPONSE_HEAD = 64 * 1024
+_OTHER_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+_LONGEST_METHOD = 64
+
+
+class RequestHead:
+    """One request's head; `path` and `host` are normalised, `query` begins with `?` or is empty.
+
+    `authority` is what the backend gets as Host, empty when an HTTP/1.0 client sent none.
+    """
+
+    __slots__ = ("authority", "fields", "host", "method", "path", "query", "size")
+
+    def __init__(
+        self, method: bytes, path: bytes, query: bytes, fields: RequestFields, size: int
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.fields = fields
+        self.host = fields.host
+        self.authority = fields.authority
+        self.size = size
+
+
+class ResponseHead:
+    """One response's head; `status_line` is the code and the reason, `size` its bytes."""
+
+    __slots__ = ("fields", "minor", "size", "status", "status_line")
+
+    def __init__(self, status_line: bytes, minor: int, fields: ResponseFields, size: int) -> None:
+        self.status = int(status_line[:3])
+        self.status_line = status_line
+        self.minor = minor
+        self.fields = fields
+        self.size = size
+
+
+def read_request(buffer: bytes, limits: Limits, last: RequestFields | None) -> RequestHead | None:
+    """Read the head at the start of `buffer`; None when more bytes are needed.
+
+    `last` are the fields of the request before on this connection. Raises ProtocolError.
+    """
+    end = buffer.find(END)
+    if end < 0:
+        _refuse_early(buffer, limits)
+        return None
+    eol = buffer.find(b"\r\n")
+    block = buffer[eol + 1 : end + 4]
+    match = grammar.REQUEST_LINE.fullmatch(buffer, 0, eol)
+    if match is None:
+        raise _bad_request_line(buffer[:eol], limits)
+    method, target, minor = match.groups()
+    version = 1 if minor == b"1" else 0
+    if last is not None and last.block == block and last.minor == version:
+        fields = last
+    else:
+        _check_sizes(block, limits)
+        fields = RequestFields(block, version)
+    if len(target) > limits.max_target_bytes:
+        raise _long_target(limits)
+    if target.startswith(b"/") and b"#" not in target:
+        path, mark, query = target.partition(b"?")
+        return RequestHead(method, normalise_path(path), mark + query, fields, end + 4)
+    return _unusual(method, target, fields, end + 4)
+
+
+def read_response(buffer: bytes, last: ResponseFields | None) -> ResponseHead | None:
+    """Read the head at the start of `buffer`; None when more bytes are needed.
+
+    Raises ProtocolError with status 502.
+    """
+    end = buffer.find(END)
+    if end < 0:
+        if len(buffer) > MAX_RESPONSE_HEAD:
+            raise bad_answer("size", "The backend's answer has too large a head.")
+        if grammar.BROKEN.search(buffer):
+            raise bad_answer("field", "The backend's answer has a control character in its head.")
+        return None
+    if end > MAX_RESPONSE_HEAD:
+        raise bad_answer("size", "The backend's answer has too large a head.")
+    eol = buffer.find(b"\r\n")
+    match = grammar.STATUS_LINE.fullmatch(buffer, 0, eol)
+    if match is None:
+        raise bad_answer("status-line", "The backend's answer has a malformed status line.")
+    block = buffer[eol + 1 : end + 4]
+    minor = 1 if match[1] == b"1" else 0
+    if last is None or last.block != block or last.minor != minor:
+        last = ResponseFields(block, minor)
+    status_line = buffer[9:eol] if eol > 12 else buffer[9:eol] + b" "
+    return ResponseHead(status_line, minor, last, end + 4)
+
+
+def _unusual(method: bytes, target: bytes, fields: RequestFields, size: int) -> RequestHead:
+    """Targets other than a path: `*` with OPTIONS, and the absolute form."""
+    if method == b"CONNECT":
+        raise ProtocolError(501, "method", "CONNECT is not served here.")
+    if target == b"*":
+        if method != b"OPTIONS":
+            raise bad_request("target", "The target * is for OPTIONS alone.")
+        return RequestHead(method, b"*", b"", fields, size)
+    authority, path, query = split_target(target)
+    head = RequestHead(method, normalise_path(path), query, fields, size)
+    if authority is not None:
+        # The absolute form wins over Host (RFC 9112 section 3.2.2).
+        head.host, head.authority = normalise_host(authority)
+    return head
+
+
+def _check_sizes(block: bytes, limits: Limits) -> None:
+    if len(block) - 3 > limits.max_header_bytes:
+        raise ProtocolError(
+            431, "headers", f"The headers are over {limits.max_header_bytes} bytes."
+        )
+    if block.count(b"\n") - 2 > limits.max_headers:
+        raise ProtocolError(431, "headers", f"There are over {limits.max_headers} headers.")
+
+
+def _long_target(limits: Limits) -> ProtocolError:
+    return ProtocolError(414, "target", f"The target is over {limits.max_target_bytes} bytes.")
+
+
+def _refuse_early(buffer: bytes, limits: Limits) -> None:
+    """Refuse a head that is not whole yet but can no longer become a good one."""
+    eol = buffer.find(b"\r\n")
+    line = buffer if eol < 0 else buffer[:eol]
+    space = line.find(b" ")
+    if (space < 0 and len(line) > _LONGEST_METHOD) or grammar.BROKEN.search(buffer):
+        raise bad_request("grammar", "These bytes are not an HTTP/1.1 request.")
+    if eol < 0:
+        if len(line) - space > limits.max_target_bytes + len(b" HTTP/1.1\r"):
+            raise _long_target(limits)
+        return
+    if grammar.REQUEST_LINE.fullmatch(line) is None:
+        raise _bad_request_line(line, limits)
+    if len(buffer) - eol > limits.max_header_bytes + 4:
+        raise ProtocolError(
+            431, "headers", f"The headers are over {limits.max_header_bytes} bytes."
+        )
+    if buffer.count(b"\n") - 1 > limits.max_headers:
+        raise ProtocolError(431, "headers", f"There are over {limits.max_headers} headers.")
+
+
+def _bad_request_line(line: bytes, limits: Limits) -> ProtocolError:
+    parts = line.split(b" ")
+    if len(line) > limits.max_target_bytes + _LONGEST_METHOD + len(b"  HTTP/1.1"):
+        return _long_target(limits)
+    if len(parts) == 3 and _OTHER_VERSION.fullmatch(parts[2]):
+        return ProtocolError(505, "version", "The version is not HTTP/1.0 or HTTP/1.1.")
+    return bad_request("request-line", "The request line is not a method, a target and a version.")
