@@ -1,0 +1,63 @@
+# `make run` and `make test` are all there is to know; `make help` lists the rest.
+# Everything is installed into .venv with the versions of constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= etc/veloflux.yaml
+TESTS ?= tests
+BENCH ?=
+
+# A warning is an error. What a dependency warns of on import is excluded by its name here, with
+# the reason beside it.
+WARNINGS := -W error
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types format docs bench build clean
+
+help:  ## list what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+
+run: $(VENV)/.run  ## run VeloFlux before two demo backends (CONFIG=etc/veloflux.yaml)
+	@exec $(BIN)/python -m veloflux.demo --config $(CONFIG)
+
+test: $(VENV)/.test  ## run all tests, or some: make test TESTS=tests.core
+	@.ci/debian curl=curl
+	$(BIN)/python $(WARNINGS) -m twisted.trial $(TESTS)
+
+lint: $(VENV)/.test  ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test  ## bring the code into the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.run  ## write the reference pages from the code
+	$(BIN)/python -m docs.generate
+
+bench: $(VENV)/.bench  ## measure beside nginx and HAProxy: make bench BENCH="--rounds 3"
+	@.ci/debian nginx=nginx haproxy=haproxy wrk=wrk
+	$(BIN)/python -m bench $(BENCH)
+
+build: $(VENV)/.test  ## sdist and wheel in dist/
+	rm -rf build dist
+	$(BIN)/python -m build
+
+clean:  ## remove everything that was made here; var/ is kept
+	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis .coverage* _trial_temp* bench/results
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache
+
+# One stamp for each set of packages: a second run installs nothing unless the lists have changed.
+$(VENV)/.run: EXTRAS :=
+$(VENV)/.test: EXTRAS := [test,lint]
+$(VENV)/.bench: EXTRAS := [bench]
+$(VENV)/.run $(VENV)/.test $(VENV)/.bench: constraints.txt setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
+	@touch $@
+
+$(BIN)/python:
+	@.ci/venv $(PYTHON) $(VENV)

@@ -1,0 +1,1 @@
+"""Something to see: two small backends, and one command that runs them behind VeloFlux."""
