@@ -16,7 +16,7 @@ from typing import IO, cast
 from twisted.internet import task
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IPullProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, RESPONSES
@@ -77,25 +77,33 @@ def answer(request: Request, status: int, content_type: str, body: bytes) -> byt
     return body
 
 
-@implementer(IPullProducer)
+@implementer(IPushProducer)
 class Blocks:
-    """Writes `left` bytes to a request, a block for each time the transport has room."""
+    """Writes `left` bytes to a request, for as long as the transport has room."""
 
     def __init__(self, request: Request, left: int) -> None:
         self._request = request
         self._left = left
+        self._is_paused = False
 
     def resumeProducing(self) -> None:
-        """Write one block, and finish after the last."""
-        size = min(self._left, BLOCK)
-        self._left -= size
-        self._request.write(b"x" * size)
+        """Write blocks until paused, and finish after the last."""
+        self._is_paused = False
+        while self._left and not self._is_paused:
+            size = min(self._left, BLOCK)
+            self._left -= size
+            self._request.write(b"x" * size)
         if not self._left:
             self._request.unregisterProducer()
             self._request.finish()
 
+    def pauseProducing(self) -> None:
+        """The transport is full."""
+        self._is_paused = True
+
     def stopProducing(self) -> None:
         """The client has gone."""
+        self._is_paused = True
 
 
 class Echo:
@@ -184,7 +192,9 @@ class Backend(Resource):
         if not size or request.method == b"HEAD":
             request.finish()
         else:
-            request.registerProducer(Blocks(request, size), False)
+            blocks = Blocks(request, size)
+            request.registerProducer(blocks, True)
+            blocks.resumeProducing()
         return NOT_DONE_YET
 
     def _stream(self, request: Request) -> int:

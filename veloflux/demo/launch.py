@@ -32,9 +32,11 @@ def is_taken(address: str) -> bool:
     return False
 
 
-def is_ready(admin: str) -> bool:
-    """Whether the daemon says that it takes traffic."""
-    host, port = split(admin)
+def is_up(plan: Plan) -> bool:
+    """Whether the backends listen and the daemon says that it takes traffic."""
+    if not all(is_taken(address) for address in plan.backends):
+        return False
+    host, port = split(plan.admin)
     connection = http.client.HTTPConnection(host, port, timeout=1)
     try:
         connection.request("GET", "/readyz")
@@ -97,7 +99,7 @@ def _watch(plan: Plan, daemon: Child, backends: list[Child]) -> None:
     running = list(backends)
     is_greeted = False
     while not daemon.has_ended:
-        if not is_greeted and is_ready(plan.admin):
+        if not is_greeted and is_up(plan):
             print(greeting(plan, backends), flush=True)
             is_greeted = True
         if _wait(None if is_greeted else LOOK_S) in STOP:
