@@ -1,0 +1,145 @@
+"""Which route takes this request?
+
+The most specific match wins: an exact host before a wildcard one (the longest suffix first) before
+any host; within a host the longest path prefix, by whole segments; then the order of the
+configuration. A candidate whose methods or headers do not match is passed over and the search goes
+on to less specific ones, also from one host to the next. So a route for `example.org/api` leaves
+`example.org/` to a route for any host.
+
+The price of a search does not grow with the number of routes: hosts and prefixes are dictionary
+keys, and a request is cut at its slashes and dots no longer than the longest key, so that neither
+`/////…` nor `a.a.a.a…` buys more look-ups than the longest key has octets. Only routes of one host
+and one prefix, told apart by methods and headers, are tried one by one.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from veloflux.core.model.traffic import Route
+
+T = TypeVar("T")
+
+Field = Callable[[bytes], bytes | None]
+
+# What a request must have beside its host and path, and what it then gets. None: any method.
+_Candidate = tuple[frozenset[bytes] | None, tuple[tuple[bytes, bytes], ...], T]
+
+
+class _Paths(Generic[T]):
+    """The routes of one host, by path prefix without its last slash; `/` is the root."""
+
+    __slots__ = ("longest", "prefixes", "root")
+
+    def __init__(self) -> None:
+        self.root: list[_Candidate[T]] = []
+        self.prefixes: dict[bytes, list[_Candidate[T]]] = {}
+        self.longest = 0
+
+    def find(self, path: bytes, method: bytes, field: Field) -> T | None:
+        longest = self.longest
+        if longest:
+            prefixes = self.prefixes
+            # A prefix ends where the path does or before a slash.
+            end = len(path)
+            if end > longest:
+                end = path.rfind(b"/", 0, longest + 1)
+            while end > 0:
+                candidates = prefixes.get(path[:end])
+                if candidates is not None:
+                    found = _first(candidates, method, field)
+                    if found is not None:
+                        return found
+                end = path.rfind(b"/", 0, end)
+        return _first(self.root, method, field)
+
+
+def _first(candidates: list[_Candidate[T]], method: bytes, field: Field) -> T | None:
+    for methods, headers, target in candidates:
+        if methods is not None and method not in methods:
+            continue
+        for name, value in headers:
+            if field(name) != value:
+                break
+        else:
+            return target
+    return None
+
+
+class Table(Generic[T]):
+    """Routes and what each stands for; built at once, or in slices with `add`."""
+
+    __slots__ = ("_any", "_exact", "_longest_suffix", "_size", "_sole", "_suffixes")
+
+    def __init__(self, entries: Iterable[tuple[Route, T]] = ()) -> None:
+        self._exact: dict[bytes, _Paths[T]] = {}
+        self._suffixes: dict[bytes, _Paths[T]] = {}
+        self._longest_suffix = 0
+        self._any: _Paths[T] = _Paths()
+        self._size = 0
+        # The one route of a table that has no other and that no request can miss.
+        self._sole: T | None = None
+        for route, target in entries:
+            self.add(route, target)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, route: Route, target: T) -> None:
+        """Put one route after those already there, in about 3 µs.
+
+        Raises ValueError when its host is not ASCII: a Host field never is.
+        """
+        self._size += 1
+        paths = self._paths(route.host)
+        prefix = route.path_prefix.encode().rstrip(b"/")
+        if prefix:
+            candidates = paths.prefixes.setdefault(prefix, [])
+            paths.longest = max(paths.longest, len(prefix))
+        else:
+            candidates = paths.root
+        candidates.append(_candidate(route, target))
+        is_sole = self._size == 1 and bool(self._any.root)
+        self._sole = target if is_sole and not (route.methods or route.headers) else None
+
+    def _paths(self, host: str) -> _Paths[T]:
+        if host == "*":
+            return self._any
+        key = host.lower().rstrip(".").encode("ascii")
+        if not key.startswith(b"*."):
+            return self._exact.setdefault(key, _Paths())
+        self._longest_suffix = max(self._longest_suffix, len(key) - 1)
+        return self._suffixes.setdefault(key[1:], _Paths())
+
+    def find(self, host: bytes, path: bytes, method: bytes, field: Field) -> T | None:
+        """What the most specific matching route stands for, or None.
+
+        `host` is lower-case without port or last dot, `path` normalised and without query;
+        `field` gives the value of the request's field with a lower-case name. `*.example.org`
+        matches one or more labels before `example.org`, and not `example.org` itself. A path
+        without a slash (`*` of OPTIONS) is matched by `/` alone.
+        """
+        if self._sole is not None:
+            return self._sole
+        if self._exact:
+            paths = self._exact.get(host)
+            if paths is not None:
+                found = paths.find(path, method, field)
+                if found is not None:
+                    return found
+        if self._suffixes:
+            # The longest suffix begins at the first dot; at least one octet stands before it.
+            dot = host.find(b".", max(1, len(host) - self._longest_suffix))
+            while dot != -1:
+                paths = self._suffixes.get(host[dot:])
+                if paths is not None:
+                    found = paths.find(path, method, field)
+                    if found is not None:
+                        return found
+                dot = host.find(b".", dot + 1)
+        return self._any.find(path, method, field)
+
+
+def _candidate(route: Route, target: T) -> _Candidate[T]:
+    methods = frozenset(map(str.encode, route.methods)) if route.methods else None
+    headers = tuple((name.lower().encode(), value.encode()) for name, value in route.headers)
+    return (methods, headers, target)
