@@ -7,12 +7,14 @@ on to less specific ones, also from one host to the next. So a route for `exampl
 `example.org/` to a route for any host.
 
 The price of a search does not grow with the number of routes: hosts and prefixes are dictionary
-keys, and a request is cut at its slashes and dots no longer than the longest key, so that neither
-`/////…` nor `a.a.a.a…` buys more look-ups than the longest key has octets. Only routes of one host
-and one prefix, told apart by methods and headers, are tried one by one.
+keys, and a path is looked up once for each length that the prefixes of its host have, if a cut of
+that length ends at a slash; so `/////…` buys no more look-ups than there are such lengths. Only
+routes of one host and one prefix, told apart by methods and headers, are tried one by one.
 """
 
+from bisect import insort
 from collections.abc import Callable, Iterable
+from operator import neg
 from typing import Generic, TypeVar
 
 from veloflux.core.model.traffic import Route
@@ -21,6 +23,8 @@ T = TypeVar("T")
 
 Field = Callable[[bytes], bytes | None]
 
+_SLASH = ord("/")
+
 # What a request must have beside its host and path, and what it then gets. None: any method.
 _Candidate = tuple[frozenset[bytes] | None, tuple[tuple[bytes, bytes], ...], T]
 
@@ -28,28 +32,33 @@ _Candidate = tuple[frozenset[bytes] | None, tuple[tuple[bytes, bytes], ...], T]
 class _Paths(Generic[T]):
     """The routes of one host, by path prefix without its last slash; `/` is the root."""
 
-    __slots__ = ("longest", "prefixes", "root")
+    __slots__ = ("lengths", "prefixes", "root")
 
     def __init__(self) -> None:
         self.root: list[_Candidate[T]] = []
         self.prefixes: dict[bytes, list[_Candidate[T]]] = {}
-        self.longest = 0
+        # Those that prefixes have, the longest first.
+        self.lengths: list[int] = []
+
+    def add(self, prefix: bytes, candidate: _Candidate[T]) -> None:
+        if not prefix:
+            self.root.append(candidate)
+            return
+        self.prefixes.setdefault(prefix, []).append(candidate)
+        if len(prefix) not in self.lengths:
+            insort(self.lengths, len(prefix), key=neg)
 
     def find(self, path: bytes, method: bytes, field: Field) -> T | None:
-        longest = self.longest
-        if longest:
-            prefixes = self.prefixes
+        size = len(path)
+        for length in self.lengths:
             # A prefix ends where the path does or before a slash.
-            end = len(path)
-            if end > longest:
-                end = path.rfind(b"/", 0, longest + 1)
-            while end > 0:
-                candidates = prefixes.get(path[:end])
-                if candidates is not None:
-                    found = _first(candidates, method, field)
-                    if found is not None:
-                        return found
-                end = path.rfind(b"/", 0, end)
+            if length > size or (length < size and path[length] != _SLASH):
+                continue
+            candidates = self.prefixes.get(path[:length])
+            if candidates is not None:
+                found = _first(candidates, method, field)
+                if found is not None:
+                    return found
         return _first(self.root, method, field)
 
 
@@ -90,14 +99,8 @@ class Table(Generic[T]):
         Raises ValueError when its host is not ASCII: a Host field never is.
         """
         self._size += 1
-        paths = self._paths(route.host)
         prefix = route.path_prefix.encode().rstrip(b"/")
-        if prefix:
-            candidates = paths.prefixes.setdefault(prefix, [])
-            paths.longest = max(paths.longest, len(prefix))
-        else:
-            candidates = paths.root
-        candidates.append(_candidate(route, target))
+        self._paths(route.host).add(prefix, _candidate(route, target))
         is_sole = self._size == 1 and bool(self._any.root)
         self._sole = target if is_sole and not (route.methods or route.headers) else None
 
