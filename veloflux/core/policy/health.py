@@ -1,6 +1,6 @@
 """Is this backend healthy? Its checks' results, with some patience.
 
-The meaning of `rise` and `fall` is HAProxy's: so many successes or failures in a row turn the state.
+Rise and fall are HAProxy's: so many successes, or failures, in a row turn the state.
 """
 
 from typing import Literal
