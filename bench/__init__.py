@@ -1,0 +1,1 @@
+"""Measurements beside peers; `python -m bench --help`. Never part of the tests."""

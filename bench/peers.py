@@ -1,0 +1,224 @@
+"""The proxies that are measured: how each is started, and with which configuration.
+
+Each stands before one origin, keeps connections to it, and names the client to it, with one
+processor's worth of workers. `$port`, `$origin`, `$admin` and `$folder` are filled in.
+"""
+
+import os
+import pwd
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from bench.load import answers, free_port
+from bench.process import Process
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A proxy in one configuration; `$config` in the command is that file's path."""
+
+    label: str
+    command: str
+    config: str = ""
+
+    def start(self, key: str, origin: int, cores: set[int], folder: Path) -> "Running":
+        """Start it before `origin`; raises BenchError when it does not come up."""
+        port = free_port()
+        room = folder / key
+        room.mkdir()
+        words = {
+            "port": port,
+            "origin": origin,
+            "admin": free_port(),
+            "folder": room,
+            "config": room / "config",
+            "python": sys.executable,
+            "bin": Path(sys.executable).parent,
+            "here": HERE,
+        }
+        (room / "config").write_text(Template(self.config).substitute(words))
+        command = [Template(word).substitute(words) for word in self.command.split()]
+        process = Process(key, command, cores, room)
+        try:
+            process.wait(lambda: answers(port))
+        except BaseException:
+            process.end()
+            raise
+        return Running(self.label, port, process)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A peer that answers at 127.0.0.1:`port`."""
+
+    label: str
+    port: int
+    process: Process
+
+
+# Its workers take the rights of whoever starts it, so that they can use files here.
+NGINX_TOP = (
+    f"user {pwd.getpwuid(os.getuid()).pw_name};"
+    + """
+daemon off;
+worker_processes 1;
+pid $folder/pid;
+error_log stderr crit;
+events { worker_connections 8000; }
+http {
+  client_body_temp_path $folder; proxy_temp_path $folder; fastcgi_temp_path $folder;
+  uwsgi_temp_path $folder; scgi_temp_path $folder;
+  keepalive_requests 1000000000;
+"""
+)
+
+# 100 bytes of answer from memory, and files of two sizes.
+ORIGIN = (
+    NGINX_TOP
+    + """
+  access_log off;
+  sendfile on;
+  server {
+    listen 127.0.0.1:$port backlog=4096;
+    root $folder;
+    location / { return 200 "BODY"; }
+    location /files/ { }
+  }
+}
+"""
+)
+
+NGINX = (
+    NGINX_TOP
+    + """
+  access_log ACCESS;
+  upstream origin {
+    server 127.0.0.1:$origin;
+    keepalive 256; keepalive_requests 1000000000;
+  }
+  server {
+    listen 127.0.0.1:$port backlog=4096;
+    location / {
+      proxy_pass http://origin;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $$host;
+      proxy_set_header X-Forwarded-For $$remote_addr;
+    }
+  }
+}
+"""
+)
+
+HAPROXY_TOP = """
+global
+  nbthread 1
+  maxconn 4000
+defaults
+  timeout connect 3s
+  timeout client 60s
+  timeout server 60s
+"""
+
+HAPROXY_HTTP = (
+    HAPROXY_TOP
+    + """
+  mode http
+  option forwardfor
+  http-reuse always
+frontend in
+  bind 127.0.0.1:$port backlog 4096
+  default_backend out
+backend out
+  server origin 127.0.0.1:$origin
+"""
+)
+
+HAPROXY_TCP = (
+    HAPROXY_TOP
+    + """
+  mode tcp
+frontend in
+  bind 127.0.0.1:$port backlog 4096
+  default_backend out
+backend out
+  server origin 127.0.0.1:$origin
+"""
+)
+
+SPLICE = "mode tcp\n  option splice-request\n  option splice-response"
+
+VELOFLUX = """
+workers: WORKERS
+data_dir: $folder/var
+admin: {address: "127.0.0.1:$admin"}
+listeners:
+  - address: 127.0.0.1:$port
+pools:
+  - name: app
+    backends: [{address: "127.0.0.1:$origin"}]
+routes:
+ROUTES
+logging:
+  access: ACCESS
+"""
+VELOFLUX_TCP = """
+workers: 1
+data_dir: $folder/var
+admin: {address: "127.0.0.1:$admin"}
+listeners:
+  - {address: "127.0.0.1:$port", protocol: tcp, pool: app}
+pools:
+  - name: app
+    backends: [{address: "127.0.0.1:$origin"}]
+"""
+
+NGINX_COMMAND = "nginx -e stderr -c $config"
+HAPROXY_COMMAND = "haproxy -db -f $config"
+TWISTD_COMMAND = "$bin/twistd -n --pidfile= veloflux --config $config"
+
+NO_LOG = "{path: null}"
+ONE_ROUTE = "  - pool: app"
+# As many as bench.load.MANY asks for, and one for everything else.
+MANY_ROUTES = "\n".join(
+    [ONE_ROUTE]
+    + [
+        f"  - {{pool: app, host: h{host}.example.org, path_prefix: /p{prefix}}}"
+        for host in range(1000)
+        for prefix in range(10)
+    ]
+)
+
+
+def _nginx(access: str) -> Peer:
+    return Peer("nginx", NGINX_COMMAND, NGINX.replace("ACCESS", access))
+
+
+def _veloflux(
+    label: str = "VeloFlux", workers: int = 1, routes: str = ONE_ROUTE, access: str = NO_LOG
+) -> Peer:
+    filled = VELOFLUX.replace("WORKERS", str(workers)).replace("ROUTES", routes)
+    return Peer(label, TWISTD_COMMAND, filled.replace("ACCESS", access))
+
+
+ORIGIN_PEER = Peer("origin", NGINX_COMMAND, ORIGIN.replace("BODY", "x" * 100))
+PEERS = {
+    "nginx": _nginx("off"),
+    "nginx-log": _nginx("$folder/access.log combined"),
+    "haproxy": Peer("HAProxy", HAPROXY_COMMAND, HAPROXY_HTTP),
+    "haproxy-tcp": Peer("HAProxy", HAPROXY_COMMAND, HAPROXY_TCP),
+    "haproxy-splice": Peer("HAProxy", HAPROXY_COMMAND, HAPROXY_TCP.replace("mode tcp", SPLICE)),
+    "twisted-web": Peer("twisted.web.proxy", "$python $here/proxy_twisted.py $port $origin"),
+    "aiohttp": Peer("aiohttp", "$python $here/proxy_aiohttp.py $port $origin"),
+    "floor": Peer("floor", "$python $here/floor.py $port $origin"),
+    "veloflux": _veloflux(),
+    "veloflux-log": _veloflux(access="{path: $folder/access.log, format: combined}"),
+    "veloflux-tcp": Peer("VeloFlux", TWISTD_COMMAND, VELOFLUX_TCP),
+    "veloflux-routes": _veloflux("VeloFlux, 10,000 routes", routes=MANY_ROUTES),
+    "veloflux-one-route": _veloflux("VeloFlux, one route"),
+    "veloflux-2": _veloflux("VeloFlux, two workers", workers=2),
+}

@@ -1,0 +1,125 @@
+"""The figures as a table, as JSON, and as a picture."""
+
+from dataclasses import asdict
+from html import escape
+
+from bench.measure import Outcome
+from bench.peers import PEERS
+from bench.works import WORKS, Work
+
+LEADERS = ("nginx", "HAProxy")
+
+
+def table(work: Work, outcome: Outcome) -> str:
+    """One work as text, each peer with its medians and its ratio to nginx and HAProxy."""
+    lines = ["", work.title]
+    if outcome.left_out:
+        return "\n".join([*lines, f"  left out: {outcome.left_out}"])
+    leaders = [peer for peer in outcome.samples if PEERS[peer].label in LEADERS]
+    head = f"  {'':26}{work.unit:>16}{'requests/s':>13}{'p99 ms':>10}"
+    lines.append(head + "".join(f"{'× ' + PEERS[peer].label:>11}" for peer in leaders))
+    for peer in outcome.samples:
+        cost = outcome.median(peer)
+        line = f"  {PEERS[peer].label:26}{cost:16.2f}"
+        if work.load:
+            line += f"{outcome.median(peer, lambda s: s.rate):13.0f}"
+            line += f"{outcome.median(peer, lambda s: s.p99_ms):10.2f}"
+        else:
+            line += f"{'-':>13}{'-':>10}"
+        lines.append(line + "".join(f"{cost / outcome.median(leader):11.2f}" for leader in leaders))
+    if said := verdict(work, outcome):
+        lines.append(f"  goal: {said}")
+    return "\n".join(lines)
+
+
+def verdict(work: Work, outcome: Outcome) -> str:
+    """Whether the goal is met; empty when there is none, or not all of it was measured."""
+    goal = work.goal
+    if goal is None or goal.who not in outcome.samples:
+        return ""
+    figure, unit = outcome.median(goal.who), f" {work.unit}"
+    if goal.against is not None:
+        if goal.against not in outcome.samples:
+            return ""
+        figure /= outcome.median(goal.against)
+        unit = f" × {PEERS[goal.against].label}"
+    more_is_better = work.unit == "requests/s"
+    is_met = figure >= goal.bound if more_is_better else figure <= goal.bound
+    sign = "≥" if more_is_better else "≤"
+    return f"{sign} {goal.bound:g}{unit}; {figure:.2f}, {'met' if is_met else 'NOT met'}"
+
+
+def document(outcomes: dict[str, Outcome], machine: dict[str, str], **settings: object) -> dict:
+    """Everything, for a file: each sample, not only the medians."""
+    return {
+        "machine": machine,
+        "settings": settings,
+        "works": {
+            key: {
+                "title": WORKS[key].title,
+                "unit": WORKS[key].unit,
+                "goal": verdict(WORKS[key], outcome),
+                "left_out": outcome.left_out,
+                "peers": {
+                    peer: {
+                        "label": PEERS[peer].label,
+                        "median": outcome.median(peer),
+                        "samples": [asdict(sample) for sample in samples],
+                    }
+                    for peer, samples in outcome.samples.items()
+                },
+            }
+            for key, outcome in outcomes.items()
+        },
+    }
+
+
+# Colours come from the reader's scheme, so that the picture sits well on light and dark pages.
+STYLE = """
+  text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292f }
+  .title { font-weight: 600; font-size: 14px }
+  .quiet { fill: #656d76; font-size: 11px }
+  .bar { fill: #aeb6bf } .ours { fill: #2f6fde }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3 } .quiet { fill: #9198a1 } .bar { fill: #59626c } .ours { fill: #6ea0ff }
+  }
+"""
+TITLE = "Processor time per request (µs), less is better"
+ROW, LEFT, WIDTH = 28, 150, 720
+
+
+def picture(found: dict, work: str = "http") -> str:
+    """One work of a `document` as an SVG: a bar for each peer, shortest first."""
+    shown = found["works"][work]
+    rows = sorted((peer["median"], peer["label"]) for peer in shown["peers"].values())
+    # One far-off peer would squeeze all others to a line: its bar is cut, its figure is not.
+    longest = min(rows[-1][0], 8 * rows[0][0])
+    room = WIDTH - LEFT - 90
+    bars = []
+    for place, (cost, label) in enumerate(rows):
+        y = 52 + place * ROW
+        length = min(cost, longest) / longest * room
+        kind = "bar ours" if label.startswith("VeloFlux") else "bar"
+        bars.append(
+            f'<text x="{LEFT - 10}" y="{y + 14}" text-anchor="end">{escape(label)}</text>'
+            f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{length:.1f}" height="18" rx="3"/>'
+            f'<text x="{LEFT + length + 8:.1f}" y="{y + 14}">{cost:.1f}'
+            f"{' (bar cut)' if cost > longest else ''}</text>"
+        )
+    machine = found["machine"]
+    under = f"{machine['processor']}, Linux {machine['kernel']}, Python {machine['python']}; "
+    under += f"{machine['nginx']}; median of {found['settings']['rounds']} rounds"
+    height = 52 + len(rows) * ROW + 26
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
+            f' role="img" aria-label="{escape(shown["title"])}">',
+            f"<style>{STYLE}</style>",
+            f'<text class="title" x="10" y="20">{TITLE}</text>',
+            f'<text class="quiet" x="10" y="38">{escape(shown["title"])}</text>',
+            *bars,
+            f'<text class="quiet" x="10" y="{height - 8}">{escape(under)}</text>',
+            "</svg>",
+            "",
+        ]
+    )

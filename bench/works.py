@@ -1,0 +1,112 @@
+"""The table of what is measured: each kind of work, who does it, and what is asked of VeloFlux."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.load import Wrk
+
+Unit = Literal["µs/request", "s/GB", "KB/connection", "requests/s"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """`who` needs at most `bound` times what `against` needs, or at most `bound` when that is None.
+
+    For throughput, where more is better, it is at least.
+    """
+
+    bound: float
+    against: str | None
+    who: str = "veloflux"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """`peers` are keys of bench.peers.PEERS, in the order in which they are shown.
+
+    `load` None means idle connections. `cores_needed` is for a fair throughput: below it the
+    proxy and the load take each other's time.
+    """
+
+    title: str
+    peers: tuple[str, ...]
+    unit: Unit
+    goal: Goal | None = None
+    load: Wrk | None = None
+    cores_needed: int = 2
+    proxy_cores: int = 1
+
+
+WORKS = {
+    "http": Work(
+        "HTTP/1.1 keep-alive, 100-byte answers, no access log",
+        ("nginx", "haproxy", "twisted-web", "aiohttp", "floor", "veloflux"),
+        "µs/request",
+        Goal(1.5, "nginx"),
+        Wrk(),
+    ),
+    "http-log": Work(
+        "the same with access logs",
+        ("nginx-log", "veloflux-log"),
+        "µs/request",
+        Goal(1.5, "nginx-log", "veloflux-log"),
+        Wrk(),
+    ),
+    "connect": Work(
+        "a new connection for each request",
+        ("nginx", "haproxy", "veloflux"),
+        "µs/request",
+        Goal(2.0, "nginx"),
+        Wrk(keepalive=False),
+    ),
+    "http-1m": Work(
+        "HTTP bodies of 1 MiB",
+        ("nginx", "haproxy", "veloflux"),
+        "s/GB",
+        Goal(0.5, "nginx"),
+        Wrk("/files/1m", connections=8),
+    ),
+    "http-200m": Work(
+        "HTTP bodies of 200 MB",
+        ("nginx", "haproxy", "veloflux"),
+        "s/GB",
+        Goal(0.5, "nginx"),
+        Wrk("/files/200m", connections=2),
+    ),
+    "tcp": Work(
+        "TCP relay, 100-byte answers",
+        ("haproxy-tcp", "veloflux-tcp"),
+        "µs/request",
+        None,
+        Wrk(),
+    ),
+    "tcp-bulk": Work(
+        "TCP relay, bulk",
+        ("haproxy-splice", "veloflux-tcp"),
+        "s/GB",
+        Goal(1.0, "haproxy-splice", "veloflux-tcp"),
+        Wrk("/files/200m", connections=2),
+    ),
+    "routes": Work(
+        "10,000 routes in 1,000 hosts against one",
+        ("veloflux-one-route", "veloflux-routes"),
+        "µs/request",
+        Goal(1.1, "veloflux-one-route", "veloflux-routes"),
+        Wrk(many_routes=True),
+    ),
+    "workers": Work(
+        "two workers against one",
+        ("veloflux", "veloflux-2"),
+        "requests/s",
+        Goal(1.8, "veloflux", "veloflux-2"),
+        Wrk(),
+        cores_needed=4,
+        proxy_cores=2,
+    ),
+    "idle": Work(
+        "an idle keep-alive connection",
+        ("nginx", "haproxy", "veloflux"),
+        "KB/connection",
+        Goal(4.0, None),
+    ),
+}
