@@ -2,12 +2,19 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Self
 
 _HOST_PORT = re.compile(
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9.])?)):(?P<port>\d{1,5})"
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]"
+    r"|(?P<host>[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?))"
+    # ASCII digits without leading zeros: one port, one spelling.
+    r":(?P<port>0|[1-9][0-9]{0,4})"
 )
+# Resolvers read a name whose last label is a number as IPv4 in old spellings: 127.1, 0177.0.0.1,
+# 0x7f000001, 2130706433 (WHATWG URL, "ends in a number"). Only the dotted form is taken.
+_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,15 +44,24 @@ class Address:
         port = int(match["port"])
         if port > 65535:
             raise ValueError(f"{text!r}: a port is at most 65535")
-        host = match["host"]
-        if host is None:
-            try:
-                host = str(IPv6Address(match["v6"]))
-            except ValueError as error:
-                raise ValueError(f"{text!r}: {error}") from None
-        return cls(host=host.lower(), port=port)
+        return cls(host=_canonical(text, match["host"], match["v6"]), port=port)
 
     def __str__(self) -> str:
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _canonical(text: str, name: str | None, v6: str | None) -> str:
+    try:
+        if name is None:
+            return str(IPv6Address(v6 or ""))
+        if _NUMERIC.fullmatch(name):
+            return str(IPv4Address(name))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} has no valid IP address; write 127.0.0.1:80 or [::1]:80"
+        ) from None
+    if len(name) > 253:
+        raise ValueError(f"{text!r}: a host name has 253 characters at most")
+    return name.lower()

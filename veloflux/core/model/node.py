@@ -8,12 +8,16 @@ from veloflux.core.model.traffic import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The admin listener; `password` empty means one is made at the first start."""
+    """The admin listener; `password` empty means one is made at the first start.
+
+    `insecure_admin` allows it in clear text on an address that is not loopback.
+    """
 
     address: Address = Address("127.0.0.1", 9090)
     auth_enabled: bool = True
     username: str = "admin"
     password: str = ""
+    insecure_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)

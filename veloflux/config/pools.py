@@ -1,0 +1,187 @@
+"""Sections about backends and how one is chosen."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from veloflux.config.fields import (
+    BackendAddress,
+    Duration,
+    DurationOrNone,
+    FilledText,
+    Labels,
+    Name,
+    written,
+)
+from veloflux.config.http_fields import CheckTarget, StatusRanges
+from veloflux.config.section import Section, option
+from veloflux.config.tls import BackendTls
+from veloflux.config.wording import quote, suggest
+
+ALGORITHMS = (
+    "round_robin",
+    "weighted_round_robin",
+    "least_conn",
+    "random",
+    "power_of_two",
+    "peak_ewma",
+    "ip_hash",
+    "consistent_hash",
+    "adaptive",
+    "predictive_least_conn",
+    "geo_proximity",
+)
+# As they are called elsewhere.
+ALIASES = {"least_connections": "least_conn", "wrr": "weighted_round_robin", "p2c": "power_of_two"}
+
+
+def algorithm(value: object) -> str:
+    """Return an algorithm's own name; raises ValueError."""
+    name = written(value, "round_robin")
+    name = ALIASES.get(name, name)
+    if name not in ALGORITHMS:
+        raise ValueError(
+            f"no algorithm is called {quote(name)}; {suggest(name, [*ALGORITHMS, *ALIASES])}"
+        )
+    return name
+
+
+def hash_source(value: str) -> str:
+    """Check what to hash on; raises ValueError."""
+    name, mark, rest = value.partition(":")
+    if (value in ("client_ip", "path")) or (name in ("header", "cookie") and mark and rest):
+        return value
+    raise ValueError(
+        f"{quote(value)} is nothing to hash on; write client_ip, path, header:Name or cookie:Name"
+    )
+
+
+def _stickiness(value: object) -> object:
+    if value is True:
+        raise ValueError("must be false or a mapping; write {cookie: veloflux, ttl: 1h}")
+    return None if value is False else value
+
+
+class Backend(Section):
+    """One server of a pool; its address is its identity there."""
+
+    address: BackendAddress = Field(
+        description="Where it is reached.", examples=["127.0.0.1:9001", "unix:/run/app.sock"]
+    )
+    weight: int = option(
+        1, "Its share, for algorithms that weigh; 0: it gets no traffic.", ge=0, le=1000
+    )
+    max_connections: int = option(
+        0, "Connections to it, of all workers; 0: no limit.", ge=0, le=1_000_000
+    )
+    backup: bool = option(False, "Only used while no other backend of the pool can be.")
+    enabled: bool = option(True, "Whether it gets traffic.")
+    tls: BackendTls | None = option(None, "null: clear text.")
+    labels: Labels = option({}, "Region, zone, version, anything.", examples=[{"zone": "a"}])
+
+
+class HealthCheck(Section):
+    """Asks each backend regularly whether it is well; one that is not gets no traffic."""
+
+    type: Literal["http", "tcp"] = option(
+        "http", "`http`: a GET that must be answered well; `tcp`: a connection that must open."
+    )
+    path: CheckTarget = option("/health", "What is asked for, with `type: http`.")
+    interval: Duration = option("5s", "From one check to the next.")
+    timeout: Duration = option("2s", "For one check to succeed.")
+    rise: int = option(2, "Successes in a row that make a backend healthy.", ge=1, le=100)
+    fall: int = option(3, "Failures in a row that make it unhealthy.", ge=1, le=100)
+    expected_status: StatusRanges = option(
+        "200-399", "Statuses that are a success: codes and ranges, separated by commas."
+    )
+
+
+class OutlierDetection(Section):
+    """Takes a backend out for a while when real traffic fails on it."""
+
+    consecutive_failures: int = option(5, "Failures in a row that eject.", ge=1, le=10_000)
+    base_ejection: Duration = option("10s", "The first ejection; later ones are longer.")
+    max_ejected_percent: int = option(50, "Of the pool, at most.", ge=0, le=100)
+
+
+class CircuitBreaker(Section):
+    """Refuses work that a pool cannot take."""
+
+    max_connections: int = option(1024, "Connections to the pool; 0: no limit.", ge=0)
+    max_pending: int = option(256, "Requests that wait for a connection; 0: none may.", ge=0)
+    max_requests: int = option(0, "Requests at the same time; 0: no limit.", ge=0)
+
+
+class StickySessions(Section):
+    """Sends a client back to the backend it had."""
+
+    cookie: FilledText = option("veloflux", "The name of the cookie that remembers.")
+    ttl: Duration = option("1h", "How long it remembers.")
+
+
+class Timeouts(Section):
+    """How long a backend is waited for."""
+
+    connect: Duration = option("3s", "For a connection to open.")
+    first_byte: Duration = option("30s", "From a request sent to the head of its answer: 504.")
+    idle: Duration = option("30s", "For an answer, or a relayed connection, to make no progress.")
+    total: DurationOrNone = option("0s", "For the whole request; 0s: no limit.")
+    queue: DurationOrNone = option("2s", "For a request to wait until a backend may take it.")
+
+
+Cause = Literal["connect_failure", "refused", "reset_before_response"]
+
+
+class Retries(Section):
+    """Asks another backend when one could not be asked at all."""
+
+    attempts: int = option(1, "Further attempts after the first.", ge=0, le=10)
+    budget_percent: int = option(20, "Of the requests may be retried.", ge=0, le=100)
+    min_per_second: int = option(3, "Retries that are always granted.", ge=0, le=10_000)
+    on: list[Cause] = option(
+        ["connect_failure", "refused"], "What is retried; never a request that may have begun."
+    )
+
+
+class Keepalive(Section):
+    """Idle connections kept to each backend, by each worker."""
+
+    max_idle: int = option(256, "How many; 0: none.", ge=0, le=100_000)
+    idle_timeout: Duration = option("60s", "How long.")
+
+
+class Pool(Section):
+    """Backends that serve the same thing."""
+
+    name: Name = Field(description="Unique name.", examples=["app"])
+    algorithm: Annotated[
+        str,
+        BeforeValidator(algorithm),
+        WithJsonSchema({"type": "string", "enum": [*ALGORITHMS, *ALIASES]}),
+    ] = option(
+        "round_robin",
+        "How a backend is chosen. `least_connections`, `wrr` and `p2c` are accepted for "
+        "`least_conn`, `weighted_round_robin` and `power_of_two`.",
+    )
+    hash_on: Annotated[str, BeforeValidator(hash_source)] = option(
+        "client_ip",
+        "For the hashing algorithms: `client_ip`, `path`, `header:Name` or `cookie:Name`.",
+    )
+    sticky_sessions: Annotated[
+        StickySessions | None,
+        BeforeValidator(_stickiness),
+    ] = option(False, "false, or a mapping.")
+    backends: list[Backend] = Field(
+        min_length=1, max_length=10_000, description="At least one, each address once."
+    )
+    health_check: HealthCheck | None = option(
+        None, "null: none, every backend counts as healthy; `{}`: a check with the defaults."
+    )
+    outlier_detection: OutlierDetection | None = option(None, "null: none.")
+    slow_start: DurationOrNone = option(
+        "0s", "For a backend that comes back to reach its full share; 0s: at once."
+    )
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="Deadlines.")
+    retries: Retries = Field(default_factory=Retries, description="Further attempts.")
+    circuit_breaker: CircuitBreaker | None = option(None, "null: none.")
+    keepalive: Keepalive = Field(default_factory=Keepalive, description="Kept connections.")
