@@ -151,7 +151,7 @@ def machine() -> dict[str, str]:
     return {
         "processor": models[0] if models else platform.machine(),
         "processors": str(len(os.sched_getaffinity(0))),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
         "nginx": _version("nginx", "-v"),
         "haproxy": _version("haproxy", "-v"),
@@ -162,4 +162,5 @@ def machine() -> dict[str, str]:
 def _version(*command: str) -> str:
     """The first line that a program prints of itself, on either stream."""
     ran = subprocess.run(command, capture_output=True, text=True)
-    return (ran.stdout + ran.stderr).partition("\n")[0].strip()
+    first = (ran.stdout + ran.stderr).partition("\n")[0].strip()
+    return first.removeprefix("nginx version: ")
