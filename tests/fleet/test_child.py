@@ -1,0 +1,214 @@
+"""What a worker does with what it is told."""
+
+import os
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fleet.fakes import LOCAL, snapshot
+from veloflux.core.model.metrics import Sample, Tally
+from veloflux.core.model.traffic import Snapshot
+from veloflux.fleet.channel import Channel
+from veloflux.fleet.child import LOOK_S, TALLY_S, Child
+from veloflux.fleet.messages import (
+    DRAIN_DEADLINE_S,
+    Applied,
+    Commit,
+    Counted,
+    Down,
+    Drain,
+    Drained,
+    Hello,
+    Leaving,
+    Listen,
+    Mark,
+    Prepare,
+    Prepared,
+    Refused,
+    Reopen,
+    Up,
+    encode,
+    read_up,
+)
+
+TALLY = Tally(samples=(Sample("veloflux_connections", ("downstream", "web"), 1.0),))
+
+
+class Plane:
+    """A data plane that writes down what it is asked to do."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+        self.connections = 0
+        self.problem: Exception | None = None
+        self.fault: Exception | None = None
+
+    def listen(self, address: str, fd: int) -> None:
+        self.calls.append(("listen", address, fd))
+
+    def prepare(self, snapshot: Snapshot) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.calls.append(("prepare", snapshot.version))
+
+    def commit(self, version: int) -> None:
+        self.calls.append(("commit", version))
+
+    def mark(self, pool: str, backend: str, healthy: bool) -> None:
+        self.calls.append(("mark", pool, backend, healthy))
+
+    def reopen(self) -> None:
+        self.calls.append(("reopen",))
+
+    def drain(self) -> None:
+        self.calls.append(("drain",))
+
+    def tally(self) -> Tally:
+        if self.fault is not None:
+            raise self.fault
+        return TALLY
+
+    def close(self) -> None:
+        self.calls.append(("close",))
+        self.connections = 0
+
+
+class ChildTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.plane = Plane()
+        self.stopped: list[bool] = []
+        self.child = Child(self.clock, self.plane, lambda: self.stopped.append(True))
+        self.transport = StringTransport()
+        self.child.channel.makeConnection(self.transport)
+        self.heard: list[Up] = []
+        self.supervisor: Channel[Up] = Channel(
+            read_up, lambda message, _: self.heard.append(message), lambda: None
+        )
+        self.child.start()
+
+    def tell(self, *messages: Down) -> list[Up]:
+        """Send messages down and return what came up since the last time."""
+        for message in messages:
+            self.child.channel.stringReceived(encode(message))
+        self.supervisor.dataReceived(self.transport.value())
+        self.transport.clear()
+        heard, self.heard[:] = list(self.heard), []
+        return heard
+
+    def lose(self) -> None:
+        self.child.channel.connectionLost()
+
+    def test_says_hello(self) -> None:
+        self.assertEqual(self.tell(), [Hello(os.getpid())])
+
+    def test_takes_a_configuration_in_two_steps(self) -> None:
+        self.tell()
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        self.child.channel.fileDescriptorReceived(reader)
+        answer = self.tell(Listen("127.0.0.1:0"), Prepare(snapshot(3, LOCAL)))
+        self.assertEqual(answer, [Prepared(3)])
+        self.assertEqual(self.plane.calls, [("listen", "127.0.0.1:0", reader), ("prepare", 3)])
+        self.assertEqual(self.tell(Commit(3)), [Applied(3)])
+        self.assertEqual(self.plane.calls[-1], ("commit", 3))
+
+    def test_refuses_with_the_reason(self) -> None:
+        self.tell()
+        self.plane.problem = ValueError("cannot open the access log")
+        answer = self.tell(Prepare(snapshot(3)))
+        self.assertEqual(answer, [Refused(3, "cannot open the access log")])
+        self.assertEqual(self.stopped, [])
+
+    def test_a_fault_while_preparing_is_a_refusal_too(self) -> None:
+        self.tell()
+        self.plane.problem = KeyError("surprise")
+        [answer] = self.tell(Prepare(snapshot(3)))
+        assert isinstance(answer, Refused)
+        self.assertIn("surprise", answer.why)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual(self.stopped, [])
+
+    def test_passes_marks_and_reopening_on(self) -> None:
+        self.tell(Mark("app", "127.0.0.1:9001", healthy=False), Reopen())
+        self.assertEqual(self.plane.calls, [("mark", "app", "127.0.0.1:9001", False), ("reopen",)])
+
+    def test_reports_once_a_second(self) -> None:
+        self.tell()
+        self.plane.connections = 5
+        self.clock.pump([TALLY_S, TALLY_S])
+        self.assertEqual(self.tell(), [Counted(TALLY, 5), Counted(TALLY, 5)])
+
+    def test_a_fault_in_counting_does_not_end_the_counting(self) -> None:
+        self.tell()
+        self.plane.fault = KeyError("surprise")
+        self.clock.advance(TALLY_S)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.plane.fault = None
+        self.clock.advance(TALLY_S)
+        self.assertEqual(self.tell(), [Counted(TALLY, 0)])
+
+    def test_drains_until_the_last_connection_ends(self) -> None:
+        self.tell()
+        self.plane.connections = 2
+        self.assertEqual(self.tell(Drain(10.0)), [])
+        self.assertEqual(self.plane.calls, [("drain",)])
+        self.clock.pump([LOOK_S] * 3)
+        self.assertFalse(self.transport.disconnecting)
+        self.plane.connections = 0
+        self.clock.advance(LOOK_S)
+        self.assertEqual(self.tell(), [Counted(TALLY, 0), Drained(0)])
+        self.assertTrue(self.transport.disconnecting)
+        self.lose()
+        self.assertEqual((self.stopped, self.child.exit_code), ([True], 0))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_gives_up_at_the_deadline(self) -> None:
+        self.tell()
+        self.plane.connections = 2
+        self.tell(Drain(10.0))
+        self.clock.advance(10.0)
+        self.assertEqual(self.tell()[-1], Drained(2))
+        self.assertEqual(self.plane.calls, [("drain",), ("close",)])
+        self.lose()
+        self.assertEqual(self.child.exit_code, 0)
+
+    def test_a_shorter_deadline_replaces_a_longer_one(self) -> None:
+        self.plane.connections = 1
+        self.tell(Drain(30.0), Drain(1.0), Drain(20.0))
+        self.assertEqual(self.plane.calls, [("drain",)])
+        self.clock.advance(1.0)
+        self.assertEqual(self.tell()[-1], Drained(1))
+
+    def test_a_signal_makes_it_ask_for_a_successor_and_drain(self) -> None:
+        self.tell()
+        self.plane.connections = 1
+        self.child.leave()
+        self.child.leave()
+        self.assertEqual(self.tell(), [Leaving()])
+        self.clock.advance(DRAIN_DEADLINE_S)
+        self.assertEqual(self.tell()[-1], Drained(1))
+
+    def test_a_signal_while_draining_says_nothing_more(self) -> None:
+        self.tell()
+        self.plane.connections = 1
+        self.tell(Drain(30.0))
+        self.child.leave()
+        self.assertEqual(self.tell(), [])
+
+    def test_leaves_at_once_when_the_supervisor_is_gone(self) -> None:
+        """No orphan may hold the ports against the next daemon."""
+        self.plane.connections = 3
+        self.lose()
+        self.assertEqual(self.plane.calls, [("close",)])
+        self.assertEqual((self.stopped, self.child.exit_code), ([True], 1))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_leaves_at_once_when_the_supervisor_goes_during_a_drain(self) -> None:
+        self.plane.connections = 3
+        self.tell(Drain(30.0))
+        self.lose()
+        self.assertEqual(self.stopped, [True])
+        self.assertEqual(self.clock.getDelayedCalls(), [])

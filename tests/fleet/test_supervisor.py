@@ -1,0 +1,470 @@
+"""What the supervisor tells the workers and what it makes of their answers, and of their deaths."""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fleet.fakes import LOCAL, FakeProcess, FakeSpawner, snapshot
+from veloflux.core.model.address import Address
+from veloflux.core.model.metrics import Sample, Tally
+from veloflux.core.model.traffic import Snapshot
+from veloflux.fleet.crew import LAST_WORDS_S
+from veloflux.fleet.messages import (
+    Commit,
+    Counted,
+    Drain,
+    Leaving,
+    Level,
+    Mark,
+    Prepare,
+    Prepared,
+    Refused,
+    Reopen,
+)
+from veloflux.fleet.sockets import ListenError, Sockets, bind
+from veloflux.fleet.supervisor import ANSWER_DEADLINE_S, RolloutError, Supervisor
+from veloflux.fleet.worker import START_DEADLINE_S, State
+
+OTHER = Address("127.0.0.2", 0)
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.spawner = FakeSpawner()
+        self.sockets = Sockets()
+        self.addCleanup(self.sockets.close)
+        self.supervisor = Supervisor(self.clock, self.spawner, self.sockets)
+
+    @property
+    def processes(self) -> list[FakeProcess]:
+        return self.spawner.processes
+
+    def apply(self, wanted: Snapshot, workers: int = 2) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.supervisor.apply(wanted, workers))
+
+    def start(self, workers: int = 2) -> list[FakeProcess]:
+        """Start so many workers that serve version 1."""
+        started = self.apply(snapshot(1, LOCAL), workers)
+        for process in self.processes:
+            process.prepare()
+        for process in self.processes:
+            process.apply()
+        self.successResultOf(started)
+        return list(self.processes)
+
+    def is_listening(self, address: Address, worker: int = 0) -> bool:
+        sock = self.sockets.of(address, worker)
+        return bool(sock.getsockopt(1, 30))  # SOL_SOCKET, SO_ACCEPTCONN
+
+
+class StartTests(Case):
+    def test_nobody_commits_before_all_are_prepared(self) -> None:
+        started = self.apply(snapshot(1, LOCAL))
+        one, two = self.processes
+        for process in (one, two):
+            self.assertEqual(process.kinds(), ["Listen", "Prepare"])
+        one.prepare()
+        self.assertEqual(one.kinds(), ["Listen", "Prepare"])
+        self.assertFalse(self.is_listening(LOCAL))
+        two.prepare()
+        self.assertTrue(self.is_listening(LOCAL))
+        for process in (one, two):
+            self.assertEqual(process.kinds()[-1], "Commit")
+            self.assertFalse(self.supervisor.is_ready)
+        one.apply()
+        self.assertNoResult(started)
+        two.apply()
+        self.successResultOf(started)
+        self.assertTrue(self.supervisor.is_ready)
+        self.assertEqual(self.supervisor.version, 1)
+        self.assertNotEqual(self.supervisor.addresses["127.0.0.1:0"].port, 0)
+
+    def test_a_worker_that_refuses_ends_the_start(self) -> None:
+        started = self.apply(snapshot(1, LOCAL))
+        self.processes[0].say(Refused(1, "no such file"))
+        failure = self.failureResultOf(started, RolloutError)
+        self.assertIn("worker 0 refused it: no such file", str(failure.value))
+        self.assertNotIn(LOCAL, self.sockets)
+
+    def test_workers_that_all_die_end_the_start(self) -> None:
+        started = self.apply(snapshot(1, LOCAL))
+        for process in list(self.processes):
+            process.end("exit code 1")
+        failure = self.failureResultOf(started, RolloutError)
+        self.assertIn("exit code 1", str(failure.value))
+
+    def test_no_worker_at_all_ends_the_start(self) -> None:
+        self.spawner.failures = 2
+        self.failureResultOf(self.apply(snapshot(1, LOCAL)), RolloutError)
+
+    def test_an_occupied_port_ends_the_start_before_any_worker_runs(self) -> None:
+        other = bind(LOCAL)
+        self.addCleanup(other.close)
+        other.listen()
+        taken = Address("127.0.0.1", other.getsockname()[1])
+        self.failureResultOf(self.apply(snapshot(1, taken)), ListenError)
+        self.assertEqual(self.processes, [])
+
+    def test_one_that_hangs_at_its_start_is_killed(self) -> None:
+        self.apply(snapshot(1, LOCAL)).addErrback(lambda _: None)
+        self.clock.advance(START_DEADLINE_S)
+        self.assertTrue(all(process.was_killed for process in self.processes[:2]))
+
+
+class RolloutTests(Case):
+    def test_a_kept_listener_keeps_its_socket_and_a_new_one_is_passed(self) -> None:
+        one, two = self.start()
+        kept = self.sockets.of(LOCAL, 0)
+        done = self.apply(snapshot(2, LOCAL, OTHER))
+        self.assertEqual(one.given, ["127.0.0.1:0", "127.0.0.2:0"])
+        self.assertFalse(self.is_listening(OTHER))
+        for process in (one, two):
+            process.prepare()
+        for process in (one, two):
+            process.apply()
+        self.successResultOf(done)
+        self.assertIs(self.sockets.of(LOCAL, 0), kept)
+        self.assertTrue(self.is_listening(OTHER, 1))
+        self.assertEqual([w.version for w in self.supervisor.status()], [2, 2])
+
+    def test_a_removed_listener_closes_when_all_have_applied(self) -> None:
+        one, two = self.start()
+        done = self.apply(snapshot(2, OTHER))
+        one.prepare()
+        two.prepare()
+        one.apply()
+        self.assertIn(LOCAL, self.sockets)
+        two.apply()
+        self.successResultOf(done)
+        self.assertNotIn(LOCAL, self.sockets)
+
+    def test_a_refusal_changes_nothing(self) -> None:
+        """C2, C3."""
+        one, two = self.start()
+        done = self.apply(snapshot(2, LOCAL, OTHER))
+        one.prepare()
+        two.say(Refused(2, "cannot open /var/log/x"))
+        failure = self.failureResultOf(done, RolloutError)
+        self.assertIn("worker 1 refused it: cannot open /var/log/x", str(failure.value))
+        self.assertEqual(self.supervisor.version, 1)
+        self.assertNotIn(OTHER, self.sockets)
+        self.assertEqual(one.last(Commit), Commit(1))
+        self.assertFalse(one.was_killed or two.was_killed)
+
+    def test_after_a_refusal_the_next_one_works(self) -> None:
+        one, two = self.start()
+        self.failureResultOf(self._refused(two), RolloutError)
+        done = self.apply(snapshot(3, LOCAL, OTHER))
+        # The socket of the refused try is closed: a new one has to travel.
+        self.assertEqual(one.given, ["127.0.0.1:0", "127.0.0.2:0", "127.0.0.2:0"])
+        for process in (one, two):
+            process.prepare()
+        for process in (one, two):
+            process.apply()
+        self.successResultOf(done)
+        self.assertEqual(self.supervisor.version, 3)
+
+    def _refused(self, worker: FakeProcess) -> Deferred[None]:
+        done = self.apply(snapshot(2, LOCAL, OTHER))
+        worker.say(Refused(2, "no"))
+        return done
+
+    def test_silence_changes_nothing(self) -> None:
+        one, two = self.start()
+        done = self.apply(snapshot(2, LOCAL))
+        one.prepare()
+        self.clock.advance(ANSWER_DEADLINE_S)
+        failure = self.failureResultOf(done, RolloutError)
+        self.assertIn("no answer from worker 1", str(failure.value))
+        # Its late answer is nobody's any more.
+        two.prepare()
+        self.assertEqual(two.last(Commit), Commit(1))
+
+    def test_a_port_that_cannot_be_bound_changes_nothing(self) -> None:
+        one, _ = self.start()
+        taken = Address("192.0.2.1", 0)
+        self.failureResultOf(self.apply(snapshot(2, LOCAL, taken)), ListenError)
+        self.assertEqual(one.last(Prepare).snapshot.version, 1)
+        self.assertIn(LOCAL, self.sockets)
+
+    def test_a_death_in_the_middle_holds_nobody_up_and_the_successor_gets_the_decided_one(
+        self,
+    ) -> None:
+        one, two = self.start()
+        done = self.apply(snapshot(2, LOCAL))
+        one.prepare()
+        two.end("killed by signal 9 (SIGKILL)")
+        self.assertEqual(one.last(Commit), Commit(2))
+        one.apply()
+        self.successResultOf(done)
+        self.clock.advance(0)
+        successor = self.processes[2]
+        self.assertEqual(successor.kinds(), ["Listen", "Prepare", "Commit"])
+        self.assertEqual(successor.last(Commit), Commit(2))
+
+    def test_a_successor_that_started_before_the_decision_is_brought_along(self) -> None:
+        one, two = self.start()
+        done = self.apply(snapshot(2, LOCAL))
+        two.end("killed by signal 9 (SIGKILL)")
+        self.clock.advance(0)
+        successor = self.processes[2]
+        self.assertEqual(successor.last(Commit), Commit(1))
+        one.prepare()
+        one.apply()
+        self.assertNoResult(done)
+        self.assertEqual(successor.last(Commit), Commit(2))
+        successor.apply()
+        self.successResultOf(done)
+
+    def test_a_snapshot_that_kills_every_worker_is_not_tried_again(self) -> None:
+        one, two = self.start()
+        done = self.apply(snapshot(2, LOCAL))
+        one.end("killed by signal 11 (SIGSEGV)")
+        two.end("killed by signal 11 (SIGSEGV)")
+        self.failureResultOf(done, RolloutError)
+        self.clock.advance(0)
+        self.assertEqual([p.last(Commit) for p in self.processes[2:]], [Commit(1), Commit(1)])
+
+    def test_one_that_prepares_but_does_not_apply_is_killed_and_replaced(self) -> None:
+        one, two = self.start()
+        done = self.apply(snapshot(2, LOCAL))
+        one.prepare()
+        two.prepare()
+        one.apply()
+        self.clock.advance(ANSWER_DEADLINE_S)
+        self.successResultOf(done)
+        self.assertTrue(two.was_killed)
+        self.clock.advance(1)
+        self.assertEqual(self.processes[2].last(Commit), Commit(2))
+
+    def test_more_workers(self) -> None:
+        one, two = self.start()
+        done = self.apply(snapshot(2, LOCAL), workers=3)
+        self.assertEqual(len(self.processes), 2)
+        for process in (one, two):
+            process.prepare()
+        self.assertEqual(self.processes[2].kinds(), ["Listen", "Prepare", "Commit"])
+        for process in (one, two):
+            process.apply()
+        self.successResultOf(done)
+        self.assertTrue(self.is_listening(LOCAL, 2))
+
+    def test_fewer_workers(self) -> None:
+        one, two = self.start()
+        done = self.apply(snapshot(2, LOCAL), workers=1)
+        one.prepare()
+        self.assertEqual(two.kinds()[-1], "Drain")
+        one.apply()
+        self.successResultOf(done)
+        self.assertRaises(IndexError, self.sockets.of, LOCAL, 1)
+        two.end("exit code 0")
+        self.clock.advance(10)
+        self.assertEqual(len(self.processes), 2)
+        self.assertEqual(self.supervisor.restarts, 0)
+
+
+class MarkTests(Case):
+    def test_marks_reach_workers_and_their_successors_after_the_commit(self) -> None:
+        one, _ = self.start()
+        mark = Mark("app", "127.0.0.1:9001", healthy=False)
+        self.supervisor.mark("app", "127.0.0.1:9001", False)
+        self.assertEqual(one.heard[-1], mark)
+        one.end("killed by signal 9 (SIGKILL)")
+        self.clock.advance(0)
+        self.assertEqual(self.processes[2].heard[-2:], [Commit(1), mark])
+
+    def test_the_latest_mark_counts(self) -> None:
+        one, _ = self.start()
+        self.supervisor.mark("app", "127.0.0.1:9001", False)
+        self.supervisor.mark("app", "127.0.0.1:9001", True)
+        one.end("killed by signal 9 (SIGKILL)")
+        self.clock.advance(0)
+        self.assertEqual(
+            self.processes[2].heard[-2:], [Commit(1), Mark("app", "127.0.0.1:9001", healthy=True)]
+        )
+
+    def test_marks_of_removed_backends_are_forgotten(self) -> None:
+        one, two = self.start()
+        self.supervisor.mark("app", "127.0.0.1:9001", False)
+        done = self.apply(snapshot(2, LOCAL, backend="127.0.0.1:9002"))
+        one.prepare()
+        two.prepare()
+        self.assertEqual(one.heard[-1], Commit(2))
+        one.apply()
+        two.apply()
+        self.successResultOf(done)
+
+
+class DeathTests(Case):
+    def test_a_dead_worker_is_replaced_at_once_on_the_same_socket(self) -> None:
+        """X8."""
+        one, _ = self.start()
+        sock = self.sockets.of(LOCAL, 0)
+        one.end("killed by signal 9 (SIGKILL)")
+        self.clock.advance(0)
+        successor = self.processes[2]
+        self.assertEqual((successor.worker, successor.given), (0, ["127.0.0.1:0"]))
+        self.assertIs(self.sockets.of(LOCAL, 0), sock)
+        self.assertEqual(self.supervisor.status()[0].state, State.STARTING)
+        successor.prepare()
+        successor.apply()
+        status = self.supervisor.status()[0]
+        self.assertEqual((status.state, status.restarts), (State.SERVING, 1))
+        self.assertEqual(self.supervisor.restarts, 1)
+
+    def test_a_crash_loop_slows_down(self) -> None:
+        self.start(workers=1)
+        for _ in range(12):
+            self.processes[-1].end("exit code 1")
+            self.clock.advance(5)
+        before = len(self.processes)
+        self.processes[-1].end("exit code 1")
+        self.clock.advance(4.9)
+        self.assertEqual(len(self.processes), before)
+        self.clock.advance(0.2)
+        self.assertEqual(len(self.processes), before + 1)
+
+    def test_a_new_configuration_ends_the_waiting(self) -> None:
+        self.start(workers=1)
+        for _ in range(12):
+            self.processes[-1].end("exit code 1")
+            self.clock.advance(5)
+        self.processes[-1].end("exit code 1")
+        done = self.apply(snapshot(2, LOCAL), workers=1)
+        self.clock.advance(0)
+        self.assertEqual(self.processes[-1].last(Commit), Commit(2))
+        self.successResultOf(done)
+
+    def test_a_start_that_the_system_denies_is_tried_again(self) -> None:
+        """L6, X11: no descriptor left."""
+        one, _ = self.start()
+        self.spawner.failures = 2
+        one.end("killed by signal 9 (SIGKILL)")
+        self.clock.pump([0, 0.25, 0.5])
+        self.assertEqual(self.processes[-1].last(Commit), Commit(1))
+
+    def test_one_that_refuses_what_is_in_force_is_replaced(self) -> None:
+        one, _ = self.start()
+        one.end("killed by signal 9 (SIGKILL)")
+        self.clock.advance(0)
+        self.processes[2].say(Refused(1, "no"))
+        self.assertTrue(self.processes[2].was_killed)
+        self.clock.advance(1)
+        self.assertEqual(len(self.processes), 4)
+
+    def test_one_that_leaves_has_its_successor_before_it_is_gone(self) -> None:
+        one, _ = self.start()
+        one.say(Leaving())
+        self.assertEqual(self.processes[2].last(Commit), Commit(1))
+        self.assertEqual(
+            [(w.index, w.state) for w in self.supervisor.status()],
+            [(0, State.DRAINING), (0, State.STARTING), (1, State.SERVING)],
+        )
+        one.end("exit code 0")
+        self.clock.advance(10)
+        self.assertEqual(len(self.processes), 3)
+        self.assertEqual(self.supervisor.restarts, 0)
+
+    def test_others_hear_what_was_counted_and_who_is_gone(self) -> None:
+        one, two = self.start()
+        tallies: list[tuple[int, Tally]] = []
+        gone: list[int] = []
+        self.supervisor.on_tally.append(lambda worker, tally: tallies.append((worker, tally)))
+        self.supervisor.on_worker_gone.append(gone.append)
+        tally = Tally(samples=(Sample("veloflux_connections", ("downstream", "web"), 4.0),))
+        two.say(Counted(tally, 4))
+        one.end("exit code 1")
+        self.assertEqual((tallies, gone), ([(1, tally)], [0]))
+        self.assertEqual(self.supervisor.status()[0].connections, 4)
+
+    def test_log_files_and_the_level_are_everybodys(self) -> None:
+        one, two = self.start()
+        self.supervisor.reopen()
+        self.supervisor.set_level("debug")
+        for process in (one, two):
+            self.assertEqual(process.heard[-2:], [Reopen(), Level("debug")])
+
+
+class DrainTests(Case):
+    """X8."""
+
+    def test_waits_for_all_and_replaces_nobody(self) -> None:
+        one, two = self.start()
+        drained = self.supervisor.drain(30.0)
+        self.assertEqual((one.heard[-1], two.heard[-1]), (Drain(30.0), Drain(30.0)))
+        self.assertTrue(self.supervisor.is_draining)
+        self.assertFalse(self.supervisor.is_ready)
+        self.assertNotIn(LOCAL, self.sockets)
+        one.end("exit code 0")
+        self.assertNoResult(drained)
+        two.end("killed by signal 9 (SIGKILL)")
+        self.successResultOf(drained)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.processes), 2)
+
+    def test_kills_whoever_is_left_after_the_deadline(self) -> None:
+        one, two = self.start()
+        drained = self.supervisor.drain(30.0)
+        one.end("exit code 0")
+        self.clock.advance(30.0 + LAST_WORDS_S)
+        self.assertTrue(two.was_killed)
+        self.successResultOf(drained)
+
+    def test_is_over_at_once_when_killed(self) -> None:
+        self.start()
+        drained = self.supervisor.drain(30.0)
+        self.supervisor.kill()
+        self.successResultOf(drained)
+
+    def test_waits_for_no_successor(self) -> None:
+        one, two = self.start()
+        one.end("exit code 1")
+        drained = self.supervisor.drain(30.0)
+        two.end("exit code 0")
+        self.successResultOf(drained)
+        self.clock.advance(10)
+        self.assertEqual(len(self.processes), 2)
+
+    def test_ends_a_start_in_progress(self) -> None:
+        started = self.apply(snapshot(1, LOCAL))
+        drained = self.supervisor.drain(30.0)
+        self.successResultOf(drained)
+        self.failureResultOf(started, RolloutError)
+        self.assertNotIn(LOCAL, self.sockets)
+
+    def test_ends_a_rollout_in_progress(self) -> None:
+        one, two = self.start()
+        done = self.apply(snapshot(2, LOCAL, OTHER))
+        one.prepare()
+        self.supervisor.drain(30.0)
+        # A descriptor may still be on its way, so the sockets close when all have answered.
+        self.assertIn(OTHER, self.sockets)
+        two.prepare()
+        failure = self.failureResultOf(done, RolloutError)
+        self.assertIn("draining", str(failure.value))
+        self.assertNotIn(OTHER, self.sockets)
+        self.assertNotIn(LOCAL, self.sockets)
+        self.assertEqual(one.last(Commit), Commit(1))
+
+    def test_refuses_to_apply_anything_more(self) -> None:
+        self.start()
+        self.supervisor.drain(30.0)
+        self.failureResultOf(self.apply(snapshot(2, LOCAL)), RolloutError)
+
+    def test_nothing_to_drain(self) -> None:
+        self.successResultOf(self.supervisor.drain(30.0))
+
+    def test_a_second_call_waits_for_the_same(self) -> None:
+        self.start()
+        self.assertIs(self.supervisor.drain(30.0), self.supervisor.drain(5.0))
+
+
+class StaleAnswerTests(Case):
+    def test_answers_to_an_earlier_version_do_not_count(self) -> None:
+        one, two = self.start()
+        done = self.apply(snapshot(2, LOCAL))
+        one.say(Prepared(1))
+        two.prepare()
+        self.assertNoResult(done)
+        self.assertEqual(two.last(Commit), Commit(1))

@@ -1,0 +1,222 @@
+"""A worker process: obeys the supervisor, and otherwise leaves the traffic to the data plane.
+
+It lives as long as its channel. When that closes, the supervisor is gone, and a worker without one
+would hold the ports against the next daemon: it leaves at once.
+"""
+
+import contextlib
+import faulthandler
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from veloflux import logs
+from veloflux.core.model.metrics import Tally
+from veloflux.core.model.traffic import Snapshot
+from veloflux.fleet.channel import CHANNEL_FD, Channel, adopt
+from veloflux.fleet.messages import (
+    DRAIN_DEADLINE_S,
+    Applied,
+    Commit,
+    Counted,
+    Down,
+    Drain,
+    Drained,
+    Hello,
+    Leaving,
+    Level,
+    Listen,
+    Mark,
+    Prepare,
+    Prepared,
+    Refused,
+    Reopen,
+    read_down,
+)
+
+TALLY_S = 1.0
+# How often a draining worker looks whether it may go.
+LOOK_S = 0.05
+
+
+class DataPlane(Protocol):
+    """What a worker runs; `veloflux.edge.service.Service` is the one there is."""
+
+    @property
+    def connections(self) -> int:
+        """Open connections from clients."""
+
+    def listen(self, address: str, fd: int) -> None:
+        """Own a listening descriptor, for the commit that needs it."""
+
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Build what a snapshot needs; raises ValueError with the reason when it cannot be."""
+
+    def commit(self, version: int) -> None:
+        """Serve by the prepared snapshot."""
+
+    def mark(self, pool: str, backend: str, healthy: bool) -> None:
+        """Take or avoid a backend."""
+
+    def reopen(self) -> None:
+        """Open log files anew."""
+
+    def drain(self) -> None:
+        """Accept nothing more and let connections end."""
+
+    def tally(self) -> Tally:
+        """Count what happened since the last call."""
+
+    def close(self) -> None:
+        """Abort everything."""
+
+
+class Child:
+    """Carries out what comes down the channel, and reports up; `stop` ends the process's loop."""
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, plane: DataPlane, stop: Callable[[], None]) -> None:
+        self.channel: Channel[Down] = Channel(read_down, self._obey, self._orphaned)
+        self.exit_code = 0
+        self._clock = clock
+        self._plane = plane
+        self._stop = stop
+        self._report = LoopingCall(self._count)
+        self._report.clock = clock
+        self._watch = LoopingCall(self._look)
+        self._watch.clock = clock
+        self._deadline = 0.0
+        self._has_served = False
+        self._is_over = False
+
+    def start(self) -> None:
+        """Say hello, and report from now on."""
+        self.channel.send(Hello(os.getpid()))
+        self._report.start(TALLY_S, now=False)
+
+    def leave(self) -> None:
+        """Drain because somebody outside said so, with a successor."""
+        if not self._watch.running:
+            self.channel.send(Leaving())
+            self._drain(DRAIN_DEADLINE_S)
+
+    def _obey(self, message: Down, descriptor: int | None) -> None:
+        match message:
+            case Listen(address=address):
+                assert descriptor is not None
+                self._plane.listen(address, descriptor)
+            case Prepare(snapshot=snapshot):
+                self._prepare(snapshot)
+            case Commit(version=version):
+                self._commit(version)
+            case Mark(pool=pool, backend=backend, healthy=healthy):
+                self._plane.mark(pool, backend, healthy)
+            case Reopen():
+                self._plane.reopen()
+            case Level(name=name):
+                logs.set_level(name)
+            case Drain(deadline_s=deadline_s):
+                self._drain(deadline_s)
+
+    def _prepare(self, snapshot: Snapshot) -> None:
+        try:
+            self._plane.prepare(snapshot)
+        except ValueError as error:
+            self.channel.send(Refused(snapshot.version, str(error)))
+        except Exception as error:
+            # A fault of ours must refuse one configuration, not end a worker that serves.
+            self._log.failure("preparing configuration {version} failed", version=snapshot.version)
+            self.channel.send(Refused(snapshot.version, f"internal error: {error!r}"))
+        else:
+            self.channel.send(Prepared(snapshot.version))
+
+    def _commit(self, version: int) -> None:
+        self._plane.commit(version)
+        self.channel.send(Applied(version))
+        if not self._has_served:
+            self._has_served = True
+            # What exists now lives as long as the process: collections need not walk it again.
+            gc.collect()
+            gc.freeze()
+
+    def _count(self) -> None:
+        try:
+            tally = self._plane.tally()
+        except Exception:
+            # A fault in counting must end neither the counting nor the traffic.
+            self._log.failure("the tally failed")
+            return
+        self.channel.send(Counted(tally, self._plane.connections))
+
+    def _drain(self, deadline_s: float) -> None:
+        deadline = self._clock.seconds() + deadline_s
+        if self._watch.running:
+            self._deadline = min(self._deadline, deadline)
+            return
+        self._deadline = deadline
+        self._plane.drain()
+        self._watch.start(LOOK_S)
+
+    def _look(self) -> None:
+        left = self._plane.connections
+        if left and self._clock.seconds() < self._deadline:
+            return
+        self._count()
+        self.channel.send(Drained(left))
+        self._plane.close()
+        # The other end's view of us is complete once this is closed, and then we are told.
+        self._watch.stop()
+        self._report.stop()
+        self._is_over = True
+        if self.channel.transport is not None:
+            self.channel.transport.loseConnection()
+
+    def _orphaned(self) -> None:
+        if not self._is_over:
+            self._log.warn("the channel to the supervisor is lost, so this worker leaves")
+            self.exit_code = 1
+            self._plane.close()
+        for loop in (self._report, self._watch):
+            if loop.running:
+                loop.stop()
+        self._stop()
+
+
+def main() -> None:
+    """Run as worker number `argv[1]`, which logs from the level `argv[2]` up."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        # A terminal's Ctrl-C goes to the whole group: the supervisor decides what it means.
+        signal.signal(number, signal.SIG_IGN)
+    faulthandler.enable()
+    logs.start(sys.argv[2])
+
+    # Only now: importing the data plane's parts may pick a reactor, and this installs ours.
+    from veloflux.edge.reactor import install
+
+    reactor = install()
+
+    from veloflux.edge.service import Service
+
+    child = Child(reactor, Service(reactor, int(sys.argv[1])), reactor.stop)
+    adopt(reactor, CHANNEL_FD, child.channel)
+    os.close(CHANNEL_FD)
+    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(child.leave))
+    child.start()
+    # Few objects of the hot path are cyclic, so collect less often than by default.
+    gc.set_threshold(20_000, 20, 50)
+    reactor.run(installSignalHandlers=False)
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    sys.exit(child.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""Changes what all workers serve by, and knows how they are.
+
+A snapshot reaches the workers in two steps. All prepare it; if one refuses or stays silent, nobody
+commits and the old one stands. Once it is decided, every worker commits, and one that starts later
+is given the decided snapshot. So no two workers serve by different ones for longer than it takes
+to deliver a message, and nothing is ever half-applied.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from veloflux.core.model.address import Address
+from veloflux.core.model.metrics import Tally
+from veloflux.core.model.traffic import Snapshot
+from veloflux.fleet.ballot import Ballot, Outcome
+from veloflux.fleet.crew import Crew
+from veloflux.fleet.messages import Applied, Counted, Level, Mark, Prepared, Refused, Reopen, Up
+from veloflux.fleet.process import Spawner
+from veloflux.fleet.sockets import Sockets
+from veloflux.fleet.worker import START_DEADLINE_S, State, Worker
+
+# As long as a start may take, for whoever starts meanwhile has to answer too.
+ANSWER_DEADLINE_S = START_DEADLINE_S
+
+
+class RolloutError(Exception):
+    """A snapshot could not be brought to the workers; the one before stays in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One worker as others see it; `started` is by the supervisor's clock."""
+
+    index: int
+    pid: int
+    state: State
+    version: int
+    restarts: int
+    connections: int
+    started: float
+
+
+class Supervisor:
+    """All workers of this daemon.
+
+    `on_tally` and `on_worker_gone` are told what a worker counted, and that it is gone, by number.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, spawner: Spawner, sockets: Sockets) -> None:
+        self.on_tally: list[Callable[[int, Tally], None]] = []
+        self.on_worker_gone: list[Callable[[int], None]] = []
+        self._clock = clock
+        self._sockets = sockets
+        self._crew = Crew(clock, spawner, sockets, self._brief, self._heard, self._gone)
+        self._snapshot: Snapshot | None = None
+        self._marks: dict[tuple[str, str], bool] = {}
+        self._ballots: dict[type[Up], tuple[int, Ballot[Worker]]] = {}
+        self._is_rolling_out = False
+
+    @property
+    def version(self) -> int:
+        """The version in force; 0 before the first."""
+        return self._snapshot.version if self._snapshot is not None else 0
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the daemon is on its way out."""
+        return self._crew.is_draining
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether at least one worker serves and none of them is asked to leave."""
+        states = [worker.state for worker in self._crew.members]
+        return State.SERVING in states and not self.is_draining
+
+    @property
+    def restarts(self) -> int:
+        """How many workers have been replaced after they died."""
+        return sum(self._crew.restarts.values())
+
+    @property
+    def addresses(self) -> dict[str, Address]:
+        """Where each listener in force really is, by its address as configured."""
+        listeners = self._snapshot.listeners if self._snapshot is not None else ()
+        return {
+            str(listener.address): self._sockets.actual(listener.address)
+            for listener in listeners
+            if listener.address in self._sockets
+        }
+
+    def status(self) -> tuple[WorkerStatus, ...]:
+        """Describe every worker, those that drain included."""
+        restarts = self._crew.restarts
+        return tuple(
+            WorkerStatus(
+                worker.index,
+                worker.pid,
+                worker.state,
+                worker.version,
+                restarts.get(worker.index, 0),
+                worker.connections,
+                worker.started,
+            )
+            for worker in self._crew.everybody
+        )
+
+    async def apply(self, snapshot: Snapshot, workers: int) -> None:
+        """Bring a snapshot to so many workers; returns when all that live have applied it.
+
+        One at a time: the caller waits before the next. Raises ListenError or RolloutError, and
+        then nothing changed.
+        """
+        assert not self._is_rolling_out, "one snapshot at a time"
+        if self.is_draining:
+            raise RolloutError("the daemon is draining")
+        addresses = [listener.address for listener in snapshot.listeners]
+        self._is_rolling_out = True
+        try:
+            self._sockets.bind(addresses, workers)
+            await self._commit(snapshot, workers, await self._prepare(snapshot, workers))
+        finally:
+            self._is_rolling_out = False
+            self._close_unused()
+
+    def mark(self, pool: str, backend: str, healthy: bool) -> None:
+        """Tell every worker, and those to come, what active checks found."""
+        self._marks[pool, backend] = healthy
+        for worker in self._crew.everybody:
+            worker.send(Mark(pool, backend, healthy))
+
+    def reopen(self) -> None:
+        """Make every worker open its log files anew."""
+        for worker in self._crew.everybody:
+            worker.send(Reopen())
+
+    def set_level(self, name: str) -> None:
+        """Make every worker log from this level up."""
+        for worker in self._crew.everybody:
+            worker.send(Level(name))
+
+    def drain(self, deadline_s: float) -> Deferred[None]:
+        """Accept nothing more and let the workers finish; fires when all are gone.
+
+        Whoever is left a moment after the deadline is killed.
+        """
+        gone = self._crew.drain(deadline_s)
+        if not self._is_rolling_out:
+            self._close_unused()
+        return gone
+
+    def kill(self) -> None:
+        """End every worker without notice."""
+        self._crew.kill()
+
+    async def _prepare(self, snapshot: Snapshot, workers: int) -> list[Worker]:
+        if self._snapshot is None:
+            self._crew.resize(workers)
+        voters = [worker for worker in self._crew.members if worker.index < workers]
+        if self._snapshot is None and not voters:
+            raise RolloutError("no worker could be started")
+        ballot = self._open(Prepared, snapshot.version, voters)
+        for worker in voters:
+            worker.prepare(snapshot)
+        outcome = await ballot.closed
+        problem = "the daemon is draining" if self.is_draining else _problem(outcome)
+        if problem:
+            raise RolloutError(problem)
+        self._sockets.listen()
+        return outcome.agreed
+
+    async def _commit(self, snapshot: Snapshot, workers: int, prepared: list[Worker]) -> None:
+        """Decide for the snapshot: from here on there is no way back."""
+        self._snapshot = snapshot
+        kept = {(pool.name, str(b.address)) for pool in snapshot.pools for b in pool.backends}
+        self._marks = {key: healthy for key, healthy in self._marks.items() if key in kept}
+        voters = [worker for worker in self._crew.members if worker.index < workers]
+        ballot = self._open(Applied, snapshot.version, voters)
+        for worker in voters:
+            if worker not in prepared:
+                worker.prepare(snapshot)  # it started meanwhile
+            self._commit_to(worker, snapshot)
+        self._crew.resize(workers)
+        self._crew.hurry()
+        for worker in (await ballot.closed).silent:
+            self._log.error(
+                "worker {worker.index} (pid {worker.pid}) did not apply configuration {version} "
+                "within {deadline:.0f} s",
+                worker=worker,
+                version=snapshot.version,
+                deadline=ANSWER_DEADLINE_S,
+            )
+            worker.kill()
+
+    def _open(self, answer: type[Up], version: int, voters: list[Worker]) -> Ballot[Worker]:
+        ballot = Ballot(self._clock, voters, ANSWER_DEADLINE_S)
+        self._ballots[answer] = version, ballot
+        return ballot
+
+    def _ballot(self, answer: type[Up], version: int) -> Ballot[Worker] | None:
+        asked, ballot = self._ballots.get(answer, (0, None))
+        return ballot if asked == version else None
+
+    def _brief(self, worker: Worker) -> None:
+        """Tell a new worker what the others know."""
+        if self._snapshot is not None:
+            worker.prepare(self._snapshot)
+            self._commit_to(worker, self._snapshot)
+
+    def _commit_to(self, worker: Worker, snapshot: Snapshot) -> None:
+        worker.commit(snapshot)
+        for (pool, backend), healthy in self._marks.items():
+            worker.send(Mark(pool, backend, healthy))
+
+    def _heard(self, worker: Worker, message: Up) -> None:
+        match message:
+            case Prepared(version=version):
+                if ballot := self._ballot(Prepared, version):
+                    ballot.agree(worker)
+            case Refused(version=version, why=why):
+                self._refused(worker, version, why)
+            case Applied(version=version):
+                worker.applied(version)
+                if ballot := self._ballot(Applied, version):
+                    ballot.agree(worker)
+            case Counted(tally=tally, connections=connections):
+                worker.connections = connections
+                for tell in self.on_tally:
+                    tell(worker.index, tally)
+
+    def _refused(self, worker: Worker, version: int, why: str) -> None:
+        if ballot := self._ballot(Prepared, version):
+            ballot.refuse(worker, why)
+        if version == self.version:
+            # The others serve by it and this one never will.
+            self._log.error(
+                "worker {worker.index} refused what is in force: {why}", worker=worker, why=why
+            )
+            worker.kill()
+
+    def _gone(self, worker: Worker, why: str) -> None:
+        for _, ballot in list(self._ballots.values()):
+            ballot.die(worker, why)
+        for tell in self.on_worker_gone:
+            tell(worker.index)
+
+    def _close_unused(self) -> None:
+        """Close the sockets that nothing in force asks for.
+
+        Not during a rollout: a descriptor must stay open until it has travelled, and the answers
+        prove that it has. A daemon that drains keeps none, so that new connections are refused
+        instead of left waiting; the workers still have theirs, and take what is queued.
+        """
+        if self.is_draining or self._snapshot is None:
+            self._sockets.close()
+        else:
+            wanted = [listener.address for listener in self._snapshot.listeners]
+            self._sockets.retain(wanted, len(self._crew))
+
+
+def _problem(outcome: Outcome[Worker]) -> str:
+    """Say why nobody may commit; empty when all may."""
+    if outcome.refused:
+        worker, why = next(iter(outcome.refused.items()))
+        return f"worker {worker.index} refused it: {why}"
+    if outcome.silent:
+        numbers = ", ".join(str(worker.index) for worker in outcome.silent)
+        return f"no answer from worker {numbers} within {ANSWER_DEADLINE_S:.0f} s"
+    if outcome.died and not outcome.agreed:
+        # One that dies is replaced; when none survives, the snapshot may be what kills them.
+        worker, why = next(iter(outcome.died.items()))
+        return f"every worker died while preparing it (worker {worker.index}: {why})"
+    return ""
