@@ -1,12 +1,19 @@
 """Connections to backends, by Twisted's own means on whatever reactor there is."""
 
+import errno
 from typing import Any
 
+from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure as TwistedFailure
 
+from veloflux.core.flow import exchange
 from veloflux.core.model.address import Address
+
+# What this machine ran out of, as opposed to what the backend refused.
+_OUT_OF = frozenset((errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS))
 
 
 def dial(reactor: Any, address: Address, factory: ClientFactory, timeout_s: float) -> None:
@@ -18,6 +25,16 @@ def dial(reactor: Any, address: Address, factory: ClientFactory, timeout_s: floa
     else:
         # Tries a name's addresses of both families, the next soon after the one before (RFC 8305).
         endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout_s)
-        endpoint.connect(factory).addErrback(
-            lambda failure: factory.clientConnectionFailed(None, failure)  # type: ignore[arg-type]  # no connector of ours
-        )
+        attempt: Any = endpoint.connect(factory)
+        attempt.addErrback(lambda failure: factory.clientConnectionFailed(None, failure))  # type: ignore[arg-type]  # an endpoint has no connector
+
+
+def failure_of(reason: TwistedFailure) -> exchange.Failure:
+    """What a failed connection attempt means."""
+    if reason.check(error.TimeoutError):
+        return exchange.CONNECT_TIMEOUT
+    if reason.check(error.DNSLookupError):
+        return exchange.UNRESOLVED
+    cause: Any = reason.value
+    number = getattr(cause, "osError", None) or getattr(cause, "errno", None)
+    return exchange.EXHAUSTED if number in _OUT_OF else exchange.REFUSED

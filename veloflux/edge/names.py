@@ -7,7 +7,12 @@ KEEP_S more: a resolver that is down must not take working backends with it.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IHostnameResolver, IResolutionReceiver
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IResolutionReceiver,
+)
 from zope.interface import implementer
 
 REFRESH_S = 10.0
@@ -53,6 +58,7 @@ class RememberedNames:
         self._known[key] = (self._now(), addresses)
 
 
+@implementer(IHostResolution)
 class _Remembered:
     """The IHostResolution of an answer that was known."""
 

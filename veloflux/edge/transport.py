@@ -52,7 +52,8 @@ class WriteNow:
     @property
     def unsent(self: Any) -> int:
         """Bytes written but not yet taken by the system."""
-        return len(self.dataBuffer) - self.offset + self._tempDataLen
+        count: int = len(self.dataBuffer) - self.offset + self._tempDataLen
+        return count
 
 
 class Server(WriteNow, tcp.Server):
@@ -77,7 +78,7 @@ class UnixClient(WriteNow, unix.Client):
 
 
 class Port(tcp.Port):
-    transport = Server
+    transport = Server  # type: ignore[assignment]  # inferred as the stock class itself
 
 
 class UnixPort(unix.Port):
@@ -90,7 +91,7 @@ class Connector(tcp.Connector):
 
 
 class UnixConnector(unix.Connector):
-    def _makeTransport(self) -> UnixClient:
+    def _makeTransport(self) -> UnixClient:  # type: ignore[override]  # annotated for TCP alone
         return UnixClient(self.address, self, self.reactor, self.checkPID)
 
 

@@ -145,6 +145,12 @@ BUILD_INFO = Family(
     "1, for the versions in use.",
     ("version", "python", "twisted", "openssl"),
 )
+METRICS_DROPPED = Family(
+    "veloflux_metrics_dropped_series_total",
+    "counter",
+    "Samples counted as `other`, because their family has as many series as it may.",
+    ("family",),
+)
 PROCESS_CPU = Family(
     "process_cpu_seconds_total", "counter", "CPU time of the daemon and its workers."
 )

@@ -155,10 +155,15 @@ class AccessLog:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a worker needs to know, at one version; immutable."""
+    """All that a worker needs to know, at one version; immutable.
+
+    `workers` is how many processes share each listener's `max_connections`; `access_log` None
+    means that none is written.
+    """
 
     version: int
     listeners: tuple[Listener, ...]
     pools: tuple[Pool, ...]
     routes: tuple[Route, ...]
-    access_log: AccessLog = AccessLog()
+    access_log: AccessLog | None = AccessLog()
+    workers: int = 1

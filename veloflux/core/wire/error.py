@@ -2,13 +2,17 @@
 
 
 class ProtocolError(Exception):
-    """A message that must not be forwarded; `status` is the answer it gets."""
+    """A message that must not be forwarded; `status` is the answer it gets.
 
-    def __init__(self, status: int, kind: str, detail: str) -> None:
+    `lines` are further header lines of that answer.
+    """
+
+    def __init__(self, status: int, kind: str, detail: str, lines: bytes = b"") -> None:
         super().__init__(detail)
         self.status = status
         self.kind = kind
         self.detail = detail
+        self.lines = lines
 
 
 def bad_request(kind: str, detail: str) -> ProtocolError:

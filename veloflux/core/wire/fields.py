@@ -31,6 +31,10 @@ _END_TO_END = frozenset(
 )
 
 
+# What stands in Connection without naming a line to drop, beside those.
+_NOT_NOMINATED = _END_TO_END | {b"", b"close", b"keep-alive", b"upgrade", b"te"}
+
+
 class RequestFields:
     """A request's field block, read.
 
@@ -72,7 +76,7 @@ class RequestFields:
         self.wants_trailers = b"trailers" in _listed(seen, b"te")
         # h2c is never upgraded to: it would carry requests past this hop's eyes.
         self.upgrade = (
-            minor == 1 and b"upgrade" in options and _listed(seen, b"upgrade") == [b"websocket"]
+            minor == 1 and b"upgrade" in options and _listed(seen, b"upgrade") == (b"websocket",)
         )
 
     def value(self, name: bytes) -> bytes | None:
@@ -124,7 +128,7 @@ class ResponseFields:
         self.has_date = b"date" in seen
         if self.has_date:
             self.kept += b"Date: " + seen[b"date"][0] + b"\r\n"
-        self.upgrade = b"upgrade" in options and _listed(seen, b"upgrade") == [b"websocket"]
+        self.upgrade = b"upgrade" in options and _listed(seen, b"upgrade") == (b"websocket",)
         self.accept = (seen.get(b"sec-websocket-accept") or [b""])[0]
 
 
@@ -149,17 +153,18 @@ def _divide(block: bytes, matters: Pattern[bytes]) -> tuple[bytes, Seen]:
     return b"".join(rest), seen
 
 
-def _listed(seen: Seen, name: bytes) -> list[bytes]:
-    return grammar.tokens(b",".join(seen.get(name, ())))
+def _listed(seen: Seen, name: bytes) -> tuple[bytes, ...]:
+    values = seen.get(name)
+    return grammar.tokens(b",".join(values)) if values else ()
 
 
-def _options(seen: Seen) -> list[bytes]:
+def _options(seen: Seen) -> tuple[bytes, ...]:
     """The connection options; Proxy-Connection counts, as old clients mean it (RFC 9112 C.2.2)."""
     return _listed(seen, b"connection") + _listed(seen, b"proxy-connection")
 
 
-def _without_nominated(kept: bytes, options: list[bytes]) -> bytes:
-    nominated = set(options) - _END_TO_END - {b"close", b"keep-alive", b"upgrade", b"te"}
+def _without_nominated(kept: bytes, options: tuple[bytes, ...]) -> bytes:
+    nominated = [name for name in options if name not in _NOT_NOMINATED]
     return without(kept, nominated) if nominated else kept
 
 

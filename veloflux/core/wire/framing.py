@@ -81,12 +81,14 @@ class Counted:
 
 
 class UntilClose:
-    """A body that ends with its connection."""
+    """A body that ends with its connection; whoever sees that end sets `done`."""
 
-    __slots__ = ()
-    done = False
+    __slots__ = ("done",)
     rest = b""
     trailers = b""
+
+    def __init__(self) -> None:
+        self.done = False
 
     def feed(self, data: bytes) -> bytes:
         return data
@@ -205,13 +207,11 @@ class Chunked:
 Body = Counted | Chunked | UntilClose
 
 
-def chunk(payload: bytes) -> bytes:
-    """One chunk; `payload` must not be empty, for that would end the body."""
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
-
-
-def last_chunk(trailers: bytes) -> bytes:
-    return b"0\r\n" + trailers + b"\r\n"
+def encode(payload: bytes, body: Body) -> bytes:
+    """`payload` in the chunked coding, with the end and the trailers when `body` is done."""
+    # An empty chunk would end the body.
+    coded = b"%x\r\n%b\r\n" % (len(payload), payload) if payload else b""
+    return coded + b"0\r\n%b\r\n" % body.trailers if body.done else coded
 
 
 def _forbidden(name: bytes) -> bool:

@@ -5,6 +5,7 @@ there is one normaliser, and what it could read in two ways is refused.
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from veloflux.core.wire.error import ProtocolError, bad_request
@@ -26,6 +27,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 _OVERLONG = re.compile(rb"[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
 
 
+@lru_cache(maxsize=1024)
 def normalise_host(value: bytes) -> tuple[bytes, bytes]:
     """Return (name, authority): lower case, no final dot; the authority keeps its port.
 

@@ -1,0 +1,116 @@
+"""The decisions in the life of one request: how its bodies are framed, what failures mean, what
+is tried again. The edge carries them out.
+"""
+
+from typing import NamedTuple
+
+from veloflux.core.wire.error import ProtocolError
+from veloflux.core.wire.framing import Body, Chunked, Counted, UntilClose
+from veloflux.core.wire.http1 import RequestHead, ResponseHead
+
+# RFC 9110 section 9.2.2; QUERY is safe by its own draft.
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"QUERY"))
+KNOWN_METHODS = IDEMPOTENT | {b"POST", b"PATCH", b"TRACE", b"CONNECT"}
+_BODILESS = frozenset((204, 304))
+
+
+class Failure(NamedTuple):
+    """Why a request got no answer from a backend.
+
+    `termination` is two letters as in HAProxy's log: who ended it (C client, S server, P proxy,
+    R resources; small for a timeout) and in which phase (R request, C connect, H head, D data).
+    """
+
+    status: int
+    termination: str
+    reason: str
+    detail: str
+
+
+NO_BACKEND = Failure(503, "SC", "no_backend", "No backend can take the request now.")
+REFUSED = Failure(503, "SC", "refused", "No backend accepts connections now.")
+UNRESOLVED = Failure(502, "SC", "unresolved", "The backend cannot be found.")
+CONNECT_TIMEOUT = Failure(504, "sC", "connect_timeout", "The backend cannot be reached in time.")
+EXHAUSTED = Failure(503, "RC", "resources", "The proxy has no connection left for the backend.")
+RESET = Failure(502, "SH", "reset", "The backend closed the connection without an answer.")
+FIRST_BYTE = Failure(504, "sH", "first_byte_timeout", "The backend did not answer in time.")
+BAD_ANSWER = Failure(502, "PH", "bad_answer", "The backend's answer is not valid.")
+TOTAL = Failure(504, "sH", "total_timeout", "The request took too long.")
+SLOW_BACKEND = Failure(504, "sD", "backend_stalled", "The backend stopped taking the request.")
+
+# Failures in which no backend has seen a byte of the request: another may be tried.
+BEFORE_SENDING = frozenset((REFUSED, UNRESOLVED, CONNECT_TIMEOUT))
+
+
+class Relay(NamedTuple):
+    """How an answer is passed on: `body` decodes the backend's bytes (None: there are none),
+    `framing` are header lines, `chunked` says whether the payload is encoded again, and
+    `until_close` that only the end of the client's connection ends it."""
+
+    body: Body | None
+    framing: bytes
+    chunked: bool
+    until_close: bool
+
+
+_EMPTY = Relay(None, b"Content-Length: 0\r\n", False, False)
+_NOTHING = Relay(None, b"", False, False)
+
+
+def check_method(head: RequestHead) -> None:
+    """Raise ProtocolError for what a gateway does not pass on.
+
+    TRACE would show a client the fields that were added behind its back; an OPTIONS that may go
+    no further is answered here (RFC 9110 section 7.6.2).
+    """
+    if head.method == b"TRACE":
+        raise ProtocolError(501, "method", "TRACE is not served here.")
+    if head.method == b"OPTIONS" and head.fields.value(b"max-forwards") == b"0":
+        raise ProtocolError(204, "max_forwards", "This is as far as it may go.")
+
+
+def request_body(head: RequestHead, limit: int) -> Body | None:
+    """The decoder for a request's body, None when it has none; `limit` in bytes, 0 for none.
+
+    Raises ProtocolError 413 for an announced length over the limit.
+    """
+    length = head.fields.length
+    if length is None:
+        return Chunked()
+    if not length:
+        return None
+    if limit and length > limit:
+        raise too_large(limit)
+    return Counted(length)
+
+
+def too_large(limit: int) -> ProtocolError:
+    return ProtocolError(413, "body", f"The body is over {limit} bytes.")
+
+
+def relay(head: ResponseHead, method: bytes, client_minor: int) -> Relay:
+    """How to pass an answer on (RFC 9112 section 6.3)."""
+    fields = head.fields
+    length = fields.length
+    if method == b"HEAD" or head.status in _BODILESS:
+        if length is None or head.status == 204:
+            return _NOTHING
+        return Relay(None, b"Content-Length: %d\r\n" % length, False, False)
+    if length == 0:
+        return _EMPTY
+    if length is not None:
+        return Relay(Counted(length), b"Content-Length: %d\r\n" % length, False, False)
+    body = Chunked(502) if fields.chunked else UntilClose()
+    if client_minor == 0:
+        return Relay(body, b"", False, True)
+    return Relay(body, b"Transfer-Encoding: chunked\r\n", True, False)
+
+
+def may_retry_reused(head: RequestHead) -> bool:
+    """Whether a request that died with a kept connection may be sent once more on a new one.
+
+    The backend may have closed the connection just before it; then it saw nothing. It may also
+    have died of the request, so only what may be repeated is (RFC 9110 section 9.2.2), and only
+    without a body, for that is gone.
+    """
+    return head.method in IDEMPOTENT and head.fields.length == 0

@@ -1,0 +1,78 @@
+"""What a route does to its requests and answers, compiled: what it leaves out costs nothing."""
+
+from collections.abc import Callable
+
+from veloflux.core.model.traffic import HeaderEdits, Redirect, Route
+from veloflux.core.wire.error import ProtocolError
+from veloflux.core.wire.fields import without
+from veloflux.core.wire.grammar import ANY_FIELD
+from veloflux.core.wire.http1 import RequestHead
+
+Edit = Callable[[bytes], bytes]
+
+# For browsers; a backend's own word on any of them stands.
+_SECURITY = (
+    (b"x-content-type-options", b"X-Content-Type-Options: nosniff\r\n"),
+    (b"x-frame-options", b"X-Frame-Options: DENY\r\n"),
+    (b"referrer-policy", b"Referrer-Policy: strict-origin-when-cross-origin\r\n"),
+)
+
+
+class Stages:
+    """One route, compiled; an edit is None where the route asks for none."""
+
+    __slots__ = ("edit_request", "edit_response", "redirect", "route", "strip")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        prefix = route.path_prefix.rstrip("/")
+        self.strip = len(prefix) if route.strip_prefix else 0
+        self.edit_request = _editing(route.request_headers)
+        self.edit_response = _securing(_editing(route.response_headers), route.security_headers)
+        self.redirect = route.redirect
+
+    def target(self, head: RequestHead) -> bytes:
+        """The request target for the backend: the normalised path, less a stripped prefix."""
+        if self.strip:
+            return (head.path[self.strip :] or b"/") + head.query
+        return head.path + head.query
+
+
+def redirection(redirect: Redirect, head: RequestHead) -> ProtocolError:
+    """The answer of a route that redirects; `to` ending in a slash gets the path and query."""
+    to = redirect.to.encode("ascii")
+    if to.endswith(b"/"):
+        to = to[:-1] + head.path + head.query
+    detail = "What was asked for is at the address in Location."
+    return ProtocolError(redirect.status, "redirect", detail, b"Location: %b\r\n" % to)
+
+
+def _editing(edits: HeaderEdits) -> Edit | None:
+    gone = {name.lower().encode("ascii") for name in edits.remove}
+    gone.update(name.lower().encode("ascii") for name, _ in edits.set)
+    more = b"".join(_line(name, value) for name, value in (*edits.set, *edits.add))
+    if not gone:
+        return (lambda lines: lines + more) if more else None
+    return lambda lines: without(lines, gone) + more
+
+
+def _securing(edit: Edit | None, wanted: bool) -> Edit | None:
+    if not wanted:
+        return edit
+
+    def secure(lines: bytes) -> bytes:
+        if edit is not None:
+            lines = edit(lines)
+        said = {match[1].lower() for match in ANY_FIELD.finditer(lines)}
+        return lines + b"".join(line for name, line in _SECURITY if name not in said)
+
+    return secure
+
+
+def _line(name: str, value: str) -> bytes:
+    """One header line. Raises ValueError for what could end a line or is not a name: the one
+    place where configured text becomes header bytes."""
+    line = f"{name}: {value}\r\n".encode("latin-1")
+    if ANY_FIELD.fullmatch(line) is None or any(byte < 32 and byte != 9 for byte in line[:-2]):
+        raise ValueError(f"{name!r}: {value!r} cannot be a header line")
+    return line

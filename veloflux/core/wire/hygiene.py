@@ -1,0 +1,82 @@
+"""Which lines go on to the next hop: the hop-by-hop ones do not, ours are added.
+
+Sources: RFC 9110 section 7.6 (Connection, Via), RFC 7239 (Forwarded), and the X-Forwarded-*
+fields by convention. What a client says of itself is believed only from a trusted proxy.
+"""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from veloflux.core.wire.fields import RequestFields
+from veloflux.core.wire.grammar import REQUEST_ID
+
+VIA = b"Via: 1.1 veloflux\r\n"
+# From a trusted proxy these are passed on as they came; others may not say them.
+_BELIEVED = (b"x-real-ip", b"traceparent", b"tracestate")
+
+
+def client_address(fields: RequestFields, peer: str, trusts: Callable[[str], bool]) -> str:
+    """The address of the client: the last one in X-Forwarded-For that no trusted proxy added.
+
+    `trusts` says whether an address is a trusted proxy's; `peer` is one.
+    """
+    client = peer
+    for value in reversed(b",".join(fields.seen.get(b"x-forwarded-for", ())).split(b",")):
+        try:
+            address = str(ip_address(value.strip(b" \t[]").decode("ascii", "replace")))
+        except ValueError:
+            break
+        client = address
+        if not trusts(address):
+            break
+    return client
+
+
+def request_lines(fields: RequestFields, peer: str, scheme: bytes, trusted: bool) -> bytes:
+    """The lines for the backend, less Host and X-Request-ID.
+
+    `peer` is the address the connection comes from; it depends on nothing but the connection and
+    the field block, so it can be kept with them.
+    """
+    lines = [fields.kept]
+    if fields.length is None:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    elif fields.has_length:
+        lines.append(b"Content-Length: %d\r\n" % fields.length)
+    if fields.expects_continue:
+        lines.append(b"Expect: 100-continue\r\n")
+    if fields.wants_trailers and not fields.upgrade:
+        lines.append(b"TE: trailers\r\nConnection: TE\r\n")
+    lines.extend(_forwarded(fields, peer, scheme, fields.seen if trusted else {}))
+    lines.append(VIA)
+    return b"".join(lines)
+
+
+def request_id(fields: RequestFields) -> bytes | None:
+    """A trusted peer's request id, if it is one: short, and of harmless characters."""
+    values = fields.seen.get(b"x-request-id", ())
+    return values[0] if len(values) == 1 and REQUEST_ID.fullmatch(values[0]) else None
+
+
+def _forwarded(
+    fields: RequestFields, peer: str, scheme: bytes, said: dict[bytes, list[bytes]]
+) -> list[bytes]:
+    """The forwarding fields; `said` holds what a trusted proxy said, else nothing."""
+    address = peer.encode("ascii", "replace")
+    chain = b", ".join([*said.get(b"x-forwarded-for", ()), address])
+    lines = [b"X-Forwarded-For: %b\r\n" % chain]
+    lines.append(b"X-Forwarded-Proto: %b\r\n" % said.get(b"x-forwarded-proto", (scheme,))[0])
+    host = said.get(b"x-forwarded-host", (fields.authority,))[0]
+    if host:
+        lines.append(b"X-Forwarded-Host: %b\r\n" % host)
+    for name, values in said.items():
+        known = name in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+        if name in _BELIEVED or (name.startswith(b"x-forwarded-") and not known):
+            lines.extend(b"%b: %b\r\n" % (name, value) for value in values)
+    node = b'"[%b]"' % address if b":" in address else address
+    element = b"for=%b;proto=%b" % (node, scheme)
+    if fields.authority:
+        quoted = b":" in fields.authority
+        element += b';host="%b"' % fields.authority if quoted else b";host=" + fields.authority
+    lines.append(b"Forwarded: %b\r\n" % b", ".join([*said.get(b"forwarded", ()), element]))
+    return lines

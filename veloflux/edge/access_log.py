@@ -1,0 +1,123 @@
+"""The access log's destination: lines gather in memory and are written in batches by a thread.
+
+A pipe that nobody reads or a disk that stalls can hold a thread for ever, but not the loop. What
+does not fit the bound, or cannot be written, is dropped and counted.
+"""
+
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from queue import Full, Queue
+from select import PIPE_BUF
+
+from twisted.logger import Logger
+
+_STDOUT = 1
+# Lines in a batch, and batches that may wait for a slow destination.
+_BATCH = 1000
+_WAITING = 64
+
+_log = Logger()
+
+
+class AccessLog:
+    """Takes lines and has them written to `path`, None for standard output."""
+
+    def __init__(self, path: str | None) -> None:
+        """Open the file. Raises OSError."""
+        self.path = path
+        self._fd = _open(path)
+        self._lines: list[str] = []
+        self._batches: Queue[list[str] | None] = Queue(_WAITING)
+        self._must_reopen = False
+        self._is_failing = False
+        # Each side of the queue counts its own.
+        self._overflowed = 0
+        self._failed = 0
+        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost so far."""
+        return self._overflowed + self._failed
+
+    def append(self, line: str) -> None:
+        """Take one line, which ends with a line feed."""
+        self._lines.append(line)
+        if len(self._lines) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what has gathered; to be called now and then."""
+        if not self._lines:
+            return
+        batch, self._lines = self._lines, []
+        try:
+            self._batches.put_nowait(batch)
+        except Full:
+            self._overflowed += len(batch)
+
+    def reopen(self) -> None:
+        """Open the file anew before the next batch: it may have been moved away."""
+        self._must_reopen = True
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Write what is left, within `timeout_s`."""
+        self.flush()
+        try:
+            self._batches.put(None, timeout=timeout_s)
+        except Full:
+            return
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            try:
+                self._write(batch)
+                self._is_failing = False
+            except OSError as error:
+                self._failed += len(batch)
+                if not self._is_failing:
+                    self._is_failing = True
+                    _log.error(
+                        "The access log {path} cannot be written, lines are dropped: {error}",
+                        path=self.path or "on standard output",
+                        error=error,
+                    )
+        if self.path is not None:
+            os.close(self._fd)
+
+    def _write(self, batch: list[str]) -> None:
+        if self._must_reopen and self.path is not None:
+            self._must_reopen = False
+            fd = _open(self.path)
+            os.close(self._fd)
+            self._fd = fd
+        for piece in _pieces(batch, stat.S_ISREG(os.fstat(self._fd).st_mode)):
+            left = piece
+            while left:
+                left = left[os.write(self._fd, left) :]
+
+
+def _open(path: str | None) -> int:
+    if path is None:
+        return _STDOUT
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
+def _pieces(batch: list[str], is_file: bool) -> Iterator[bytes]:
+    """What to write at once: a file takes a batch whole, but a pipe that other workers write to
+    keeps only so many bytes together (POSIX write(), PIPE_BUF)."""
+    if is_file:
+        yield "".join(batch).encode("utf-8", "replace")
+        return
+    piece = b""
+    for line in batch:
+        data = line.encode("utf-8", "replace")
+        if piece and len(piece) + len(data) > PIPE_BUF:
+            yield piece
+            piece = b""
+        piece += data
+    yield piece

@@ -1,0 +1,349 @@
+"""One HTTP request between a client's connection and a backend's: couples the two and carries out
+what `core.flow.exchange` decides.
+
+The client's side tells it of the request's body and of its own loss; the backend's side of the
+answer and of every way it can fail. Once the first byte of an answer is written there is no other
+answer to give: what fails after that ends the client's connection.
+"""
+
+from typing import TYPE_CHECKING
+
+from veloflux.core.flow import exchange
+from veloflux.core.flow.exchange import Failure, Relay
+from veloflux.core.wire.error import ProtocolError
+from veloflux.core.wire.framing import Body, UntilClose, encode
+from veloflux.core.wire.http1 import RequestHead, ResponseHead
+from veloflux.core.wire.hygiene import VIA
+from veloflux.edge.carrier import Carrier
+from veloflux.edge.deadlines import NEVER, Timed
+from veloflux.edge.lane import Lane
+from veloflux.edge.pool import Backend, Pool
+from veloflux.edge.tunnel import Tunnel
+from veloflux.edge.upstream import Upstream
+from veloflux.edge.valve import Valve
+
+if TYPE_CHECKING:
+    from veloflux.edge.downstream import Downstream
+
+# A tunnel may be silent for long; TCP keep-alive finds dead peers before that.
+TUNNEL_IDLE_S = 3600.0
+
+
+class Bridge(Carrier, Timed):
+    """Lives from a request's head to the last byte of its answer, or until either side is gone.
+
+    `accept` is what a backend must answer to a WebSocket handshake; None when none was made.
+    """
+
+    upstream: Upstream | None = None
+    answer: Relay | None = None
+    accept: bytes | None = None
+    backend_name = ""
+    status = 0
+    bytes_in = 0
+    bytes_out = 0
+    sent_at = 0.0
+    answered_at = 0.0
+    _upload: Valve | None = None
+    _download: Valve | None = None
+    _tunnel: Tunnel | None = None
+    _is_over = False
+    _may_keep = False
+
+    def __init__(
+        self, downstream: "Downstream", head: RequestHead, lane: Lane, request_id: bytes, now: float
+    ) -> None:
+        self.downstream = downstream
+        self.plane = downstream.plane
+        self.head = head
+        self.lane = lane
+        self.request_id = request_id
+        self.started = now
+        self.is_sent = head.fields.length == 0
+
+    # The way there
+
+    def start(self, pool: Pool, lines: bytes) -> None:
+        """Send the request to one of `pool`; `lines` are the field lines it carries."""
+        self.pool = pool
+        self._lines = lines
+        if pool.timeouts.total_s:
+            self.plane.deadlines.arm(self, self.started + pool.timeouts.total_s)
+        self.carry(self.started)
+
+    def build(self, backend: Backend, is_wanted: bool) -> Upstream:
+        return Upstream(backend, self.plane.deadlines, self if is_wanted else None)
+
+    def attached(self, upstream: Upstream, now: float) -> None:
+        self._dialling = None
+        self.upstream = upstream
+        upstream.bridge = self
+        self.sent_at = now
+        backend = upstream.backend
+        self.backend_name = backend.name
+        head, stages = self.head, self.lane.stages
+        authority = head.authority
+        if not authority or not stages.route.preserve_host:
+            authority = backend.authority
+        upstream.transport.write(
+            b"%b %b HTTP/1.1\r\nHost: %b\r\n%bX-Request-ID: %b\r\n\r\n"
+            % (head.method, stages.target(head), authority, self._lines, self.request_id)
+        )
+        if self.is_sent or head.fields.expects_continue:
+            self.plane.deadlines.arm(upstream, now + self.pool.timeouts.first_byte_s)
+        else:
+            upstream.deadline = NEVER
+        if not self.is_sent:
+            self.downstream.resume_body()
+
+    def request_data(self, payload: bytes, body: Body) -> None:
+        """Some of the request's body; `body` is its decoder, done or not."""
+        upstream = self.upstream
+        assert upstream is not None
+        if self.head.fields.length is None:
+            payload = encode(payload, body)
+        upstream.transport.write(payload)
+        if body.done:
+            self.is_sent = True
+            if self._upload is not None:
+                self._upload.close()
+            if not upstream.is_answering:
+                now = self.plane.deadlines.now()
+                self.plane.deadlines.arm(upstream, now + self.pool.timeouts.first_byte_s)
+        elif self._upload is None:
+            if not upstream.is_answering:
+                upstream.deadline = NEVER
+            self._upload = Valve(
+                self.downstream.transport,
+                upstream.transport,
+                self.plane.deadlines,
+                self.pool.timeouts.idle_s,
+                lambda: self._failed(exchange.SLOW_BACKEND),
+            )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the request's body has somewhere to go."""
+        return self.upstream is not None
+
+    @property
+    def upload_paused_s(self) -> float:
+        """For how long the backend has kept the client waiting with its body."""
+        return self._upload.paused_for(self.plane.deadlines.now()) if self._upload else 0.0
+
+    # The way back
+
+    def interim(self, head: ResponseHead) -> None:
+        """A 1xx answer: the real one is still to come. HTTP/1.0 clients know none of them."""
+        assert self.upstream is not None
+        if self.head.fields.minor:
+            self.downstream.transport.write(
+                b"HTTP/1.1 %b\r\n%b%b\r\n" % (head.status_line, head.fields.kept, VIA)
+            )
+        if not self.is_sent:
+            self.upstream.deadline = NEVER
+
+    def answered(self, head: ResponseHead, rest: bytes) -> None:
+        """The head of the answer, and what came with it."""
+        now = self.plane.deadlines.now()
+        self.answered_at = now
+        if head.status == 101:
+            self._switch(head, rest)
+            return
+        fields = head.fields
+        answer = exchange.relay(head, self.head.method, self.head.fields.minor)
+        body = answer.body
+        payload = b""
+        if body is not None:
+            try:
+                payload = body.feed(rest)
+            except ProtocolError as problem:
+                self.broken(problem)
+                return
+            rest = body.rest
+        self.answer = answer
+        self.status = head.status
+        self.bytes_out = len(payload)
+        self._may_keep = fields.persistent and not rest
+        lines = fields.kept + VIA
+        if not fields.has_date:
+            lines += b"Date: %b\r\n" % self.plane.date
+        edit = self.lane.stages.edit_response
+        if edit is not None:
+            lines = edit(lines)
+        downstream = self.downstream
+        if answer.chunked and body is not None:
+            payload = encode(payload, body)
+        downstream.transport.write(
+            b"HTTP/1.1 %b\r\n%b%bX-Request-ID: %b\r\n%b\r\n%b"
+            % (
+                head.status_line,
+                lines,
+                answer.framing,
+                self.request_id,
+                downstream.connection_lines(self, answer.until_close),
+                payload,
+            )
+        )
+        if body is None or body.done:
+            self._finish(now)
+        else:
+            self._stream(body, now)
+
+    def _stream(self, body: Body, now: float) -> None:
+        """The answer's body goes on: it comes by `answer_data`."""
+        upstream = self.upstream
+        assert upstream is not None
+        upstream.body = body
+        self.plane.deadlines.arm(upstream, now + self.pool.timeouts.idle_s)
+        self._download = Valve(
+            upstream.transport,
+            self.downstream.transport,
+            self.plane.deadlines,
+            self.downstream.limits.write_timeout_s,
+            lambda: self._cut("cD"),
+        )
+
+    def answer_data(self, payload: bytes, body: Body) -> None:
+        """Some of the answer's body; `body` is its decoder, done or not."""
+        assert self.answer is not None
+        self.bytes_out += len(payload)
+        if self.answer.chunked:
+            payload = encode(payload, body)
+        if payload:
+            self.downstream.transport.write(payload)
+        if body.done:
+            self._may_keep = self._may_keep and not body.rest
+            self._finish(self.plane.deadlines.now())
+
+    def _finish(self, now: float) -> None:
+        """The answer is through."""
+        upstream, self.upstream = self.upstream, None
+        self._close_valves()
+        if upstream is not None:
+            if self._may_keep and self.is_sent:
+                upstream.release(now)
+            else:
+                upstream.abort()
+        self._over(now, "--")
+        self.downstream.finished(now)
+
+    def _switch(self, head: ResponseHead, rest: bytes) -> None:
+        """101: a tunnel, if one was asked for and the backend proves that it understood."""
+        upstream, downstream = self.upstream, self.downstream
+        assert upstream is not None
+        fields = head.fields
+        if self.accept is None or not fields.upgrade or fields.accept != self.accept:
+            self.broken(ProtocolError(502, "upgrade", "The backend switched protocols unasked."))
+            return
+        self.status = 101
+        downstream.transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\n%b%bConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Accept: %b\r\nX-Request-ID: %b\r\n\r\n"
+            % (fields.kept, VIA, self.accept, self.request_id)
+        )
+        self.plane.deadlines.disarm(self)
+        tunnel = self._tunnel = Tunnel(
+            downstream.transport,
+            upstream.transport,
+            self.plane.deadlines,
+            idle_s=TUNNEL_IDLE_S,
+            write_timeout_s=downstream.limits.write_timeout_s,
+            ended=self._tunnel_ended,
+        )
+        upstream.become_tunnel(tunnel)
+        if rest:
+            tunnel.from_backend(rest)
+        downstream.become_tunnel(tunnel)
+
+    def _tunnel_ended(self, termination: str) -> None:
+        assert self._tunnel is not None
+        self.bytes_in, self.bytes_out = self._tunnel.bytes_in, self._tunnel.bytes_out
+        self._over(self.plane.deadlines.now(), termination)
+
+    # What goes wrong
+
+    def broken(self, problem: ProtocolError) -> None:
+        """The backend's bytes are not a valid answer."""
+        self.downstream.listener.count_error("http1_upstream", problem.kind)
+        self._failed(exchange.BAD_ANSWER)
+
+    def backend_timed_out(self) -> None:
+        self._failed(exchange.SLOW_BACKEND if self.status else exchange.FIRST_BYTE)
+
+    def backend_lost(self, upstream: Upstream, is_clean: bool) -> None:
+        """The backend's connection is gone: that was the answer's end, or a failure."""
+        self.upstream = None
+        body = self.answer.body if self.answer is not None else None
+        if is_clean and isinstance(body, UntilClose):
+            body.done = True
+            self.answer_data(b"", body)
+        elif (
+            upstream.has_served
+            and upstream.has_answered_nothing
+            and exchange.may_retry_reused(self.head)
+        ):
+            self._close_valves()
+            assert self.backend is not None
+            self.pool.count_retry("reused_connection_closed")
+            self.attempts += 1
+            self.dial(self.backend)
+        else:
+            self._failed(exchange.RESET)
+
+    def gave_up(self, failure: Failure) -> None:
+        self._failed(failure)
+
+    def expire(self, now: float) -> None:
+        """The whole request has taken too long."""
+        self._failed(exchange.TOTAL)
+
+    def client_gone(self, termination: str) -> None:
+        """The client's connection is lost, or not worth having: stop the backend's work."""
+        if not self._is_over:
+            self._drop_backend()
+            self._over(self.plane.deadlines.now(), termination)
+
+    def _failed(self, failure: Failure) -> None:
+        """No good answer will come: say so, or cut the one that began."""
+        if self._is_over:
+            return
+        if self.status:
+            self._cut("SD" if failure.termination.isupper() else "sD")
+            return
+        self._drop_backend()
+        self.failure = failure
+        self.status = failure.status
+        self._over(self.plane.deadlines.now(), failure.termination)
+        self.downstream.answer_failure(self, failure)
+
+    def _cut(self, termination: str) -> None:
+        """An answer that began cannot end well: the client must see that it is not whole."""
+        self._drop_backend()
+        self._over(self.plane.deadlines.now(), termination)
+        self.downstream.cut()
+
+    def _drop_backend(self) -> None:
+        self._close_valves()
+        self.forget_dialling()
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.abort()
+
+    def _close_valves(self) -> None:
+        for valve in (self._upload, self._download):
+            if valve is not None:
+                valve.close()
+        self._upload = self._download = None
+
+    def _over(self, now: float, termination: str) -> None:
+        """Account for the request, once."""
+        self._is_over = True
+        if self.deadline != NEVER:
+            self.plane.deadlines.disarm(self)
+        backend = self.backend
+        if backend is not None:
+            if self.answered_at:
+                backend.latency.observe(self.answered_at - self.sent_at)
+            self.leave_backend(self.status if self.answered_at else 0)
+        self.plane.record(self, now, termination)

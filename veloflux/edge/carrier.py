@@ -1,0 +1,121 @@
+"""Finding a connection to a backend: pick, use a kept one or dial, and try around those that
+refuse, before the client sees an error.
+"""
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.python.failure import Failure as TwistedFailure
+
+from veloflux.core.flow import exchange
+from veloflux.core.flow.exchange import Failure
+from veloflux.edge.dial import dial, failure_of
+from veloflux.edge.pool import Backend, Pool
+
+if TYPE_CHECKING:
+    from veloflux.edge.plane import Plane
+    from veloflux.edge.upstream import Upstream
+
+# A refusal costs nothing, a timeout costs a client its patience: one more is tried after one.
+_TIMEOUTS_TRIED = 1
+
+
+class Carrier:
+    """What a request and a relayed connection have in common on their way to a backend.
+
+    `backend` is the one at work, counted in its `inflight` until `leave_backend`.
+    """
+
+    plane: "Plane"
+    pool: Pool
+    backend: Backend | None = None
+    attempts = 0
+    failure: Failure | None = None
+    _dialling: "Dialling | None" = None
+    _tried: tuple[Backend, ...] = ()
+
+    def carry(self, now: float) -> None:
+        """Make one attempt with a backend not yet tried; one of the two calls below follows."""
+        backend = self.pool.picker.pick(self._tried)
+        if backend is None:
+            self.gave_up(self.failure or exchange.NO_BACKEND)
+            return
+        self.backend = backend
+        backend.inflight += 1
+        self.attempts += 1
+        if backend.idle and self.takes_idle():
+            self.attached(backend.idle.pop(), now)
+        else:
+            self.dial(backend)
+
+    def attached(self, upstream: "Upstream", now: float) -> None:
+        """There is a connection to `backend`."""
+        raise NotImplementedError
+
+    def gave_up(self, failure: Failure) -> None:
+        """There is none to be had."""
+        raise NotImplementedError
+
+    def build(self, backend: Backend, is_wanted: bool) -> Protocol:
+        """The protocol for a new connection; not wanted when this carrier is gone by now."""
+        raise NotImplementedError
+
+    def takes_idle(self) -> bool:
+        """Whether a kept connection will do."""
+        return True
+
+    def dial(self, backend: Backend) -> None:
+        self._dialling = Dialling(self, backend)
+        dial(self.plane.reactor, backend.address, self._dialling, self.pool.timeouts.connect_s)
+
+    def refused(self, failure: Failure) -> None:
+        """The dialled backend cannot be reached."""
+        self._dialling = None
+        patient = failure is not exchange.CONNECT_TIMEOUT or self.attempts <= _TIMEOUTS_TRIED
+        if failure in exchange.BEFORE_SENDING and patient:
+            self.try_another(failure)
+        else:
+            self.leave_backend(0)
+            self.gave_up(failure)
+
+    def try_another(self, failure: Failure) -> None:
+        assert self.backend is not None
+        self._tried = (*self._tried, self.backend)
+        self.failure = failure
+        self.leave_backend(0)
+        self.pool.count_retry(failure.reason)
+        self.carry(self.plane.deadlines.now())
+
+    def leave_backend(self, status: int | None) -> None:
+        """Done with the backend, which answered `status`, or 0 for a failure of its own, or None
+        for nothing to count."""
+        backend, self.backend = self.backend, None
+        if backend is not None:
+            backend.inflight -= 1
+            if status is not None:
+                backend.answers[status // 100] += 1
+
+    def forget_dialling(self) -> None:
+        """Nobody waits for the connection being made any more; it may serve another."""
+        if self._dialling is not None:
+            self._dialling.carrier_gone = True
+            self._dialling = None
+
+
+class Dialling(ClientFactory):
+    """One attempt to connect."""
+
+    noisy = False
+    carrier_gone = False
+
+    def __init__(self, carrier: Carrier, backend: Backend) -> None:
+        self._carrier = carrier
+        self._backend = backend
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return self._carrier.build(self._backend, is_wanted=not self.carrier_gone)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: TwistedFailure) -> None:
+        if not self.carrier_gone:
+            self._carrier.refused(failure_of(reason))

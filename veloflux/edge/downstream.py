@@ -1,0 +1,456 @@
+"""One client's HTTP/1.1 connection: requests in, one at a time and in order, answers out.
+
+States, by attributes: waiting for a head (`bridge` is None), reading a body (`body` is set),
+waiting for an answer, tunnelling, and lingering, which is reading without a use until the client
+has had the time to see the last answer (RFC 9112 section 9.6).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure as TwistedFailure
+from zope.interface import implementer
+
+from veloflux.core.flow import exchange
+from veloflux.core.flow.exchange import Failure
+from veloflux.core.flow.stages import redirection
+from veloflux.core.wire import hygiene
+from veloflux.core.wire.answer import answer
+from veloflux.core.wire.error import ProtocolError
+from veloflux.core.wire.fields import RequestFields
+from veloflux.core.wire.framing import Body
+from veloflux.core.wire.http1 import RequestHead, read_request
+from veloflux.core.wire.upgrade import check_handshake
+from veloflux.edge.bridge import Bridge
+from veloflux.edge.deadlines import NEVER, Timed
+from veloflux.edge.lane import Lane
+from veloflux.edge.transport import unsent
+from veloflux.edge.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from veloflux.edge.listener import Listener
+
+# Bytes of further requests read while one is being answered, and of answers not yet taken by the
+# client when its next request has to wait.
+_READ_AHEAD = 64 * 1024
+_UNREAD = 64 * 1024
+# Seconds and bytes for which a connection is read after its last answer.
+_LINGER_S = 2.0
+_LINGER_BYTES = 1024 * 1024
+# A slow body is judged by its average after this many seconds.
+_RATE_GRACE_S = 5.0
+_RETRY_AFTER = b"Retry-After: 1\r\n"
+
+
+@implementer(IHalfCloseableProtocol, IPullProducer)
+class Downstream(Protocol, Timed):
+    """Parses requests and hands each to a `Bridge`."""
+
+    transport: Any
+
+    bridge: Bridge | None = None
+    body: Body | None = None
+    tunnel: Tunnel | None = None
+    _buffer = b""
+    _fields: RequestFields | None = None
+    _lines = b""
+    _limit = 0
+    _is_last = False
+    _is_closing = False
+    _is_paused = False
+    _is_waiting_for_reader = False
+    _lingered = -1
+    _head_since = NEVER
+    _body_since = 0.0
+    _body_seen = 0.0
+    _last_unsent = 0
+
+    def __init__(self, listener: "Listener", peer: str) -> None:
+        self.listener = listener
+        self.plane = listener.plane
+        self.limits = listener.limits
+        self.peer = peer
+        self.client = peer
+        self.is_trusted = listener.trusts(peer)
+
+    def connectionMade(self) -> None:
+        self.listener.join(self)
+        now = self.plane.deadlines.now()
+        self._head_since = now
+        self.plane.deadlines.arm(self, now + self.limits.header_timeout_s)
+
+    # Reading
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._is_closing:
+            self._linger(data)
+            return
+        bridge = self.bridge
+        if bridge is not None and self.body is not None and bridge.is_ready:
+            self._read_body(self.body, data)
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if bridge is None:
+            self._read_heads()
+        elif self.body is not None or len(self._buffer) > _READ_AHEAD:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    def _read_heads(self) -> None:
+        """Take requests off the buffer until one waits for its answer."""
+        while self.bridge is None and self._buffer and not self._is_closing:
+            if self._is_waiting_for_reader or unsent(self.transport) > _UNREAD:
+                self._wait_for_reader()
+                return
+            if self._buffer.startswith(b"\r\n"):
+                # One empty line before a request is an old client's way (RFC 9112 section 2.2).
+                self._buffer = self._buffer[2:]
+                if not self._buffer:
+                    break
+            try:
+                head = read_request(self._buffer, self.limits, self._fields)
+            except ProtocolError as problem:
+                self.listener.count_error("http1", problem.kind)
+                self._refuse(None, problem)
+                return
+            if head is None:
+                self._wait_for_head()
+                return
+            self._buffer = self._buffer[head.size :]
+            self._head_since = NEVER
+            self._begin(head)
+        if self.bridge is None and not self._is_closing:
+            self._wait_for_request(self.plane.deadlines.now())
+
+    def _wait_for_head(self) -> None:
+        """Some of a head is there; the rest has an absolute deadline, or a byte at a time would
+        keep the connection for ever."""
+        if self._head_since == NEVER:
+            self._head_since = self.plane.deadlines.now()
+            deadline = self._head_since + self.limits.header_timeout_s
+            self.plane.deadlines.arm(self, deadline)
+        self._resume()
+
+    def _wait_for_request(self, now: float) -> None:
+        if self.listener.is_draining:
+            self._close()
+            return
+        self.plane.deadlines.arm(self, now + self.limits.keepalive_timeout_s)
+        self._resume()
+
+    def _resume(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resumeProducing()
+
+    def _wait_for_reader(self) -> None:
+        """The client sends requests but takes no answers: go on when it has taken them."""
+        if not self._is_waiting_for_reader:
+            self._is_waiting_for_reader = True
+            self._is_paused = True
+            self.transport.pauseProducing()
+            self._last_unsent = unsent(self.transport)
+            now = self.plane.deadlines.now()
+            self.plane.deadlines.arm(self, now + self.limits.write_timeout_s)
+            self.transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """The transport has sent all it held (it also asks once when we register)."""
+        if not unsent(self.transport):
+            self.transport.unregisterProducer()
+            self._is_waiting_for_reader = False
+            self._resume()
+            self._read_heads()
+
+    def stopProducing(self) -> None:
+        """The connection is lost, as `connectionLost` will say."""
+
+    # One request
+
+    def _begin(self, head: RequestHead) -> None:
+        now = self.plane.deadlines.now()
+        fields = head.fields
+        if fields is not self._fields:
+            self._fields = fields
+            self._lines = hygiene.request_lines(
+                fields, self.peer, self.listener.scheme, self.is_trusted
+            )
+            if self.is_trusted:
+                self.client = hygiene.client_address(fields, self.peer, self.listener.trusts)
+        request_id = hygiene.request_id(fields) if self.is_trusted else None
+        if request_id is None:
+            request_id = self.plane.next_id()
+        lane = self.plane.table.find(head.host, head.path, head.method, fields.value)
+        if lane is None:
+            self._refuse(head, ProtocolError(404, "route", "No route leads there."), request_id)
+            return
+        bridge = Bridge(self, head, lane, request_id, now)
+        try:
+            self._prepare(bridge)
+        except ProtocolError as problem:
+            self._refuse(head, problem, request_id, lane)
+            return
+        self.bridge = bridge
+        stages = lane.stages
+        pool = lane.pools.pick(self.plane.luck())
+        assert pool is not None
+        lines = self._lines
+        if head.authority != fields.authority:
+            lines = hygiene.request_lines(fields, self.peer, self.listener.scheme, self.is_trusted)
+        if stages.edit_request is not None:
+            lines = stages.edit_request(lines)
+        if bridge.accept is not None:
+            lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        self._await_body(now)
+        bridge.start(pool, lines)
+
+    def _prepare(self, bridge: Bridge) -> None:
+        """What can refuse a request before a backend hears of it."""
+        head, lane = bridge.head, bridge.lane
+        exchange.check_method(head)
+        if lane.stages.redirect is not None:
+            raise redirection(lane.stages.redirect, head)
+        limit = lane.max_body_bytes
+        self._limit = self.limits.max_body_bytes if limit is None else limit
+        self.body = exchange.request_body(head, self._limit)
+        if head.fields.upgrade and lane.websocket:
+            bridge.accept = check_handshake(head)
+
+    # Its body
+
+    def _await_body(self, now: float) -> None:
+        if self.body is None:
+            self.deadline = NEVER
+        else:
+            self._body_since = self._body_seen = now
+            self._watch_body(now)
+
+    def _watch_body(self, now: float) -> None:
+        wait = self.limits.body_timeout_s
+        if self.limits.min_body_rate:
+            wait = min(wait, _RATE_GRACE_S)
+        self.plane.deadlines.arm(self, now + wait)
+
+    def resume_body(self) -> None:
+        """The backend is there: what came meanwhile goes to it."""
+        data, self._buffer = self._buffer, b""
+        if data and self.body is not None:
+            self._read_body(self.body, data)
+        self._resume()
+
+    def _read_body(self, body: Body, data: bytes) -> None:
+        bridge = self.bridge
+        assert bridge is not None
+        try:
+            payload = body.feed(data)
+            bridge.bytes_in += len(payload)
+            if self._limit and bridge.bytes_in > self._limit:
+                raise exchange.too_large(self._limit)
+        except ProtocolError as problem:
+            self._refuse_body(bridge, problem)
+            return
+        if body.done:
+            self.body = None
+            self._buffer = body.rest
+            self.deadline = NEVER
+        else:
+            self._body_seen = self.plane.deadlines.now()
+        bridge.request_data(payload, body)
+
+    def _refuse_body(self, bridge: Bridge, problem: ProtocolError) -> None:
+        self.listener.count_error("http1", problem.kind)
+        if bridge.status:
+            bridge.client_gone("PD")
+            self.cut()
+            return
+        bridge.status = problem.status
+        bridge.client_gone("cR" if problem.status == 408 else "PR")
+        self._write_answer(problem, bridge.head, bridge.request_id, closing=True)
+        self.bridge = None
+        self._close(linger=True)
+
+    def _judge_body(self, bridge: Bridge, now: float) -> None:
+        """The body's deadline: it must go on, and not too slowly; waiting for the backend is not
+        the client's fault."""
+        paused = bridge.upload_paused_s
+        elapsed = now - self._body_since - paused
+        if not bridge.is_ready or self._is_paused:
+            self._body_seen = now
+        waited = now - max(self._body_seen, self._body_since + paused)
+        rate = self.limits.min_body_rate
+        expecting = bridge.head.fields.expects_continue and not bridge.bytes_in
+        is_slow = rate and elapsed > _RATE_GRACE_S and bridge.bytes_in < rate * elapsed
+        if waited >= self.limits.body_timeout_s or (is_slow and not expecting):
+            self._refuse_body(bridge, ProtocolError(408, "body", "The body came too slowly."))
+        else:
+            self._watch_body(now)
+
+    # Answers
+
+    def connection_lines(self, bridge: Bridge, until_close: bool) -> bytes:
+        """The Connection field of an answer about to begin; decides whether the connection is kept.
+
+        While the request's body is under way it cannot be: its end may never be read.
+        """
+        fields = bridge.head.fields
+        keep = (
+            fields.persistent
+            and not until_close
+            and self.body is None
+            and not self.listener.is_draining
+        )
+        if keep:
+            return b"" if fields.minor else b"Connection: keep-alive\r\n"
+        self._is_last = True
+        return b"Connection: close\r\n"
+
+    def finished(self, now: float) -> None:
+        """The bridge is through with its answer."""
+        self.bridge = None
+        if self._is_last:
+            self._close(linger=self.body is not None)
+        elif self._buffer:
+            self._read_heads()
+        else:
+            self._wait_for_request(now)
+
+    def answer_failure(self, bridge: Bridge, failure: Failure) -> None:
+        """No backend answered: say so in its place."""
+        lines = _RETRY_AFTER if failure.status == 503 else b""
+        problem = ProtocolError(failure.status, failure.reason, failure.detail, lines)
+        keep = self.body is None and bridge.head.fields.persistent and not self.listener.is_draining
+        self._write_answer(problem, bridge.head, bridge.request_id, closing=not keep)
+        self._is_last = not keep
+        self.finished(self.plane.deadlines.now())
+
+    def _refuse(
+        self,
+        head: RequestHead | None,
+        problem: ProtocolError,
+        request_id: bytes = b"",
+        lane: Lane | None = None,
+    ) -> None:
+        """Answer a request that goes to no backend."""
+        keep = (
+            head is not None
+            and head.fields.persistent
+            and head.fields.length == 0
+            and not self.listener.is_draining
+        )
+        request_id = request_id or self.plane.next_id()
+        self.body = None
+        self._write_answer(problem, head, request_id, closing=not keep)
+        self.plane.record_refused(self, head, problem, request_id, lane)
+        if not keep:
+            self._close(linger=head is None or head.fields.length != 0)
+
+    def _write_answer(
+        self, problem: ProtocolError, head: RequestHead | None, request_id: bytes, *, closing: bool
+    ) -> None:
+        connection = b"Connection: close\r\n" if closing else b""
+        if not closing and head is not None and head.fields.minor == 0:
+            connection = b"Connection: keep-alive\r\n"
+        self.transport.write(
+            answer(
+                problem.status,
+                problem.detail,
+                request_id,
+                self.plane.date,
+                lines=problem.lines,
+                connection=connection,
+                bodiless=head is not None and head.method == b"HEAD",
+            )
+        )
+
+    # The end
+
+    def become_tunnel(self, tunnel: Tunnel) -> None:
+        """From now on bytes go to `tunnel`, unread; those that came early first."""
+        self.tunnel = tunnel
+        self.bridge = None
+        self.plane.deadlines.disarm(self)
+        early, self._buffer = self._buffer, b""
+        self.dataReceived = tunnel.from_client  # type: ignore[method-assign]
+        if early:
+            tunnel.from_client(early)
+        self._resume()
+
+    def cut(self) -> None:
+        """End the connection so that the client sees its answer is not whole."""
+        self.bridge = None
+        self._is_closing = True
+        self.transport.abortConnection()
+
+    def drain(self) -> None:
+        """The process is going: close when idle, else after the answer."""
+        if self.bridge is None and self.tunnel is None and not self._buffer:
+            self._close()
+
+    def _close(self, *, linger: bool = False) -> None:
+        """Say no more. Lingering is for a client that may still be sending: closing with its
+        bytes unread would reset the connection, and the reset can overtake the answer."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._lingered = len(self._buffer)
+        self._buffer = b""
+        self.body = None
+        self._last_unsent = unsent(self.transport)
+        wait = self.limits.write_timeout_s if self._last_unsent else _LINGER_S
+        self.plane.deadlines.arm(self, self.plane.deadlines.now() + wait)
+        self._resume()
+        if linger:
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _linger(self, data: bytes) -> None:
+        self._lingered += len(data)
+        if self._lingered > _LINGER_BYTES:
+            self.transport.abortConnection()
+
+    def expire(self, now: float) -> None:
+        left = unsent(self.transport)
+        if (self._is_closing or self._is_waiting_for_reader) and left:
+            if left < self._last_unsent:
+                self._last_unsent = left
+                self.plane.deadlines.arm(self, now + self.limits.write_timeout_s)
+            else:
+                self.transport.abortConnection()
+        elif self._is_closing:
+            self.transport.loseConnection()
+        elif self.bridge is not None:
+            self._judge_body(self.bridge, now)
+        elif self._buffer:
+            self.listener.count_error("http1", "header_timeout")
+            self._refuse(None, ProtocolError(408, "timeout", "The head did not come in time."))
+        else:
+            self._close()
+
+    def readConnectionLost(self) -> None:
+        if self.tunnel is not None:
+            self.tunnel.client_finished()
+        elif self._is_closing:
+            self.transport.loseConnection()
+        else:
+            # A client that closed looks like one that only stopped sending. Its backend's work
+            # is worth nothing then, and a live client has no reason to half-close.
+            self._client_gone()
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Our half-close went out; the rest of `_close` is waiting."""
+
+    def connectionLost(self, reason: TwistedFailure = connectionDone) -> None:
+        self.listener.leave(self)
+        self.plane.deadlines.disarm(self)
+        if self.tunnel is not None:
+            self.tunnel.lost("CD")
+        self._client_gone()
+        self._is_closing = True
+
+    def _client_gone(self) -> None:
+        bridge, self.bridge = self.bridge, None
+        if bridge is not None:
+            bridge.client_gone("CD" if bridge.status else "CH" if bridge.is_sent else "CR")

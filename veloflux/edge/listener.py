@@ -1,0 +1,89 @@
+"""A listener at run time: who may connect, what its connections are given, what was counted."""
+
+from collections import Counter
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol
+
+from veloflux.core.model.traffic import Listener as ListenerModel
+from veloflux.edge.downstream import Downstream
+from veloflux.edge.relay import Relay
+
+if TYPE_CHECKING:
+    from veloflux.edge.plane import Plane
+
+
+class Listener(Factory):
+    """Builds a protocol per accepted connection; lives as long as its address is configured."""
+
+    noisy = False
+    scheme = b"http"
+
+    def __init__(self, model: ListenerModel, plane: "Plane") -> None:
+        self.plane = plane
+        self.connections: set[Any] = set()
+        self.accepted = 0
+        self.rejected: Counter[str] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._per_address: Counter[str] = Counter()
+        self.configure(model, 1)
+
+    def configure(self, model: ListenerModel, workers: int) -> None:
+        """Take a new configuration; connections that are open keep what they were given.
+
+        `workers` is how many processes share `max_connections`; each takes its part.
+        """
+        self.model = model
+        self._max_connections = -(-model.limits.max_connections // workers)
+        self.name = model.name
+        self.limits = model.limits
+        self._trusted = [ip_network(network) for network in model.trusted_proxies]
+
+    @property
+    def is_draining(self) -> bool:
+        return self.plane.is_draining
+
+    def trusts(self, address: str) -> bool:
+        """Whether `address` belongs to a proxy whose word on its clients is believed."""
+        if not self._trusted:
+            return False
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._trusted)
+
+    def count_error(self, protocol: str, kind: str) -> None:
+        self.errors[protocol, kind] += 1
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        peer: str = getattr(addr, "host", "") or "unix:"
+        reason = self._why_not(peer)
+        if reason is not None:
+            self.rejected[reason] += 1
+            return None
+        self.accepted += 1
+        if self.model.protocol == "tcp":
+            return Relay(self, peer)
+        return Downstream(self, peer)
+
+    def _why_not(self, peer: str) -> str | None:
+        if 0 < self._max_connections <= len(self.connections):
+            return "max_connections"
+        if 0 < self.limits.max_connections_per_ip <= self._per_address[peer]:
+            return "max_connections_per_ip"
+        return None
+
+    def join(self, connection: Any) -> None:
+        self.connections.add(connection)
+        self._per_address[connection.peer] += 1
+
+    def leave(self, connection: Any) -> None:
+        self.connections.discard(connection)
+        self._per_address[connection.peer] -= 1
+        if not self._per_address[connection.peer]:
+            del self._per_address[connection.peer]

@@ -1,0 +1,100 @@
+"""A pool at run time: its backends' connections and health, and the picker over the usable ones."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from veloflux.core.model.metrics import LATENCY_BUCKETS
+from veloflux.core.model.traffic import Backend as BackendModel
+from veloflux.core.model.traffic import Pool as PoolModel
+from veloflux.core.policy.balance.algorithms import PICKERS
+from veloflux.core.policy.balance.candidate import Picker, usable
+from veloflux.edge.histogram import Histogram
+
+if TYPE_CHECKING:
+    from veloflux.edge.upstream import Upstream
+
+
+class Backend:
+    """One backend: what is configured, what is going on, what was counted.
+
+    `idle` holds kept connections, the last used at the end; `answers` counts by the first digit of
+    the status, with failures at 0.
+    """
+
+    def __init__(self, pool: "Pool", model: BackendModel) -> None:
+        self.pool = pool
+        self.name = str(model.address)
+        # What it is called in a Host field when the client's own is not passed on.
+        self.authority = b"localhost" if model.address.path else self.name.encode("ascii")
+        self.inflight = 0
+        self.connections = 0
+        self.is_unhealthy = False
+        self.is_retired = False
+        self.idle: list[Upstream] = []
+        self.answers = [0] * 6
+        self.latency = Histogram(LATENCY_BUCKETS)
+        self.configure(model)
+
+    def configure(self, model: BackendModel) -> None:
+        self.model = model
+        self.address = model.address
+        self.weight = model.weight
+        self.backup = model.backup
+        self.enabled = model.enabled
+
+    def retire(self) -> None:
+        """Leave the pool: what is in flight finishes, nothing is kept."""
+        self.is_retired = True
+        for upstream in self.idle[:]:
+            upstream.close()
+
+
+class Pool:
+    """Backends by name, in the order of the configuration, and who is picked among them.
+
+    Lives as long as its name is configured, so that a new snapshot keeps connections and counts.
+    """
+
+    picker: Picker[Backend]
+
+    def __init__(self, model: PoolModel, luck: Callable[[], float]) -> None:
+        self.name = model.name
+        self.backends: dict[str, Backend] = {}
+        self.retries: dict[str, int] = {}
+        self._luck = luck
+        self.configure(model)
+
+    def configure(self, model: PoolModel) -> None:
+        self.model = model
+        self.timeouts = model.timeouts
+        self.max_idle = model.keepalive.max_idle
+        self.idle_timeout_s = model.keepalive.idle_timeout_s
+        before, self.backends = self.backends, {}
+        for each in model.backends:
+            backend = before.pop(str(each.address), None)
+            if backend is None:
+                backend = Backend(self, each)
+            else:
+                backend.configure(each)
+            self.backends[backend.name] = backend
+        for backend in before.values():
+            backend.retire()
+        self._choose()
+
+    def mark(self, name: str, is_healthy: bool) -> None:
+        """Take a health check's word on a backend; an unknown name is one just removed."""
+        backend = self.backends.get(name)
+        if backend is not None and backend.is_unhealthy == is_healthy:
+            backend.is_unhealthy = not is_healthy
+            self._choose()
+
+    def count_retry(self, reason: str) -> None:
+        self.retries[reason] = self.retries.get(reason, 0) + 1
+
+    def retire(self) -> None:
+        for backend in self.backends.values():
+            backend.retire()
+
+    def _choose(self) -> None:
+        candidates = usable(self.backends.values())
+        self.picker = PICKERS[self.model.algorithm](candidates, self._luck)

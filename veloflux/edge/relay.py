@@ -1,0 +1,126 @@
+"""A TCP listener's connection: relayed to one backend of its pool, unread, half-close respected."""
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure as TwistedFailure
+from zope.interface import implementer
+
+from veloflux.core.flow.exchange import Failure
+from veloflux.edge.carrier import Carrier
+from veloflux.edge.pool import Backend
+from veloflux.edge.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from veloflux.edge.listener import Listener
+
+
+@implementer(IHalfCloseableProtocol)
+class Relay(Protocol, Carrier):
+    """The client's side; nothing is read from it before its backend is there."""
+
+    transport: Any
+
+    tunnel: Tunnel | None = None
+    backend_name = ""
+    attached_at = 0.0
+
+    def __init__(self, listener: "Listener", peer: str) -> None:
+        self.listener = listener
+        self.plane = listener.plane
+        self.peer = peer
+
+    def connectionMade(self) -> None:
+        self.listener.join(self)
+        self.transport.pauseProducing()
+        assert self.listener.model.pool is not None
+        self.pool = self.plane.pools[self.listener.model.pool]
+        self.started = self.plane.deadlines.now()
+        self.carry(self.started)
+
+    def takes_idle(self) -> bool:
+        return False
+
+    def build(self, backend: Backend, is_wanted: bool) -> "RelayUpstream":
+        return RelayUpstream(self if is_wanted else None)
+
+    def couple(self, upstream: "RelayUpstream") -> None:
+        """The backend is there: couple the two."""
+        assert self.backend is not None
+        self._dialling = None
+        self.backend_name = self.backend.name
+        self.attached_at = self.plane.deadlines.now()
+        tunnel = Tunnel(
+            self.transport,
+            upstream.transport,
+            self.plane.deadlines,
+            idle_s=self.pool.timeouts.idle_s,
+            write_timeout_s=self.listener.limits.write_timeout_s,
+            ended=self._ended,
+        )
+        self.tunnel = upstream.tunnel = tunnel
+        self.dataReceived = tunnel.from_client  # type: ignore[method-assign]  # no question per read
+        upstream.dataReceived = tunnel.from_backend  # type: ignore[method-assign]
+        self.transport.resumeProducing()
+
+    def gave_up(self, failure: Failure) -> None:
+        self.failure = failure
+        self._record(failure.termination)
+        self.transport.abortConnection()
+
+    def drain(self) -> None:
+        """The process is going; a relayed connection ends when its ends say so."""
+
+    def readConnectionLost(self) -> None:
+        if self.tunnel is not None:
+            self.tunnel.client_finished()
+
+    def writeConnectionLost(self) -> None:
+        """Our half-close went out; the client may still send."""
+
+    def connectionLost(self, reason: TwistedFailure = connectionDone) -> None:
+        self.listener.leave(self)
+        if self.tunnel is not None:
+            self.tunnel.lost("CD")
+        elif self.backend is not None:
+            self.forget_dialling()
+            self.leave_backend(None)
+            self._record("CC")
+
+    def _ended(self, termination: str) -> None:
+        self.leave_backend(None)
+        self._record(termination)
+
+    def _record(self, termination: str) -> None:
+        self.plane.record_relayed(self, self.plane.deadlines.now(), termination)
+
+
+@implementer(IHalfCloseableProtocol)
+class RelayUpstream(Protocol):
+    """The backend's side."""
+
+    transport: Any
+
+    tunnel: Tunnel | None = None
+
+    def __init__(self, relay: Relay | None) -> None:
+        self._relay = relay
+
+    def connectionMade(self) -> None:
+        relay, self._relay = self._relay, None
+        if relay is None:
+            self.transport.loseConnection()
+        else:
+            relay.couple(self)
+
+    def readConnectionLost(self) -> None:
+        if self.tunnel is not None:
+            self.tunnel.backend_finished()
+
+    def writeConnectionLost(self) -> None:
+        """Our half-close went out; the backend may still send."""
+
+    def connectionLost(self, reason: TwistedFailure = connectionDone) -> None:
+        if self.tunnel is not None:
+            self.tunnel.lost("SD")

@@ -1,0 +1,245 @@
+"""The data plane of one worker, as its process drives it.
+
+A snapshot comes in two steps: `prepare` builds all that it needs beside what serves now, and may
+refuse; `commit` swaps, and cannot fail. Pools, backends and listeners that both snapshots have are
+kept, with their connections and counts.
+"""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import chain
+from random import Random
+from typing import Any, NamedTuple
+
+from twisted.internet.task import LoopingCall
+
+from veloflux.core.model.metrics import LAG_BUCKETS, Tally
+from veloflux.core.model.traffic import AccessLog as AccessLogModel
+from veloflux.core.model.traffic import Snapshot
+from veloflux.core.policy.route import Table
+from veloflux.edge import lane, tally
+from veloflux.edge.access_log import AccessLog
+from veloflux.edge.histogram import Histogram
+from veloflux.edge.lane import Lane
+from veloflux.edge.line import combined_line, json_line
+from veloflux.edge.listener import Listener
+from veloflux.edge.names import RememberedNames
+from veloflux.edge.plane import Plane
+from veloflux.edge.pool import Pool
+
+LAG_SAMPLE_S = 0.25
+# Rounds of accepting what already waits, before a port is closed.
+_LAST_ACCEPTS = 100
+
+
+def unix_time() -> float:
+    return datetime.now(UTC).timestamp()
+
+
+class Prepared(NamedTuple):
+    """All that a snapshot needs, built and not yet in use."""
+
+    snapshot: Snapshot
+    pools: dict[str, Pool]
+    table: Table[Lane]
+    tallies: dict[str, lane.Tally]
+    log: AccessLog | None
+
+
+class Service:
+    """Owns a worker's listening ports, connections and log."""
+
+    def __init__(self, reactor: Any, worker: int, wall: Callable[[], float] = unix_time) -> None:
+        self._reactor = reactor
+        # Not for secrets: it spreads load.
+        luck = Random(secrets.randbits(64)).random  # noqa: S311
+        prefix = b"%x%b" % (worker, secrets.token_hex(6).encode("ascii"))
+        self._plane = Plane(reactor, wall, luck, prefix)
+        self._prepared: Prepared | None = None
+        self._descriptors: dict[str, int] = {}
+        self._ports: dict[str, Any] = {}
+        self._listeners: dict[str, Listener] = {}
+        self._leaving: list[Listener] = []
+        self._tallies: dict[str, lane.Tally] = {}
+        self._increases = tally.Increases()
+        self._log_dropped = 0
+        self._lag = Histogram(LAG_BUCKETS)
+        self._due = 0.0
+        self._watch = LoopingCall(self._sample_lag)
+        self._watch.clock = reactor
+        self._plane.start()
+        self._watch.start(LAG_SAMPLE_S, now=False)
+        if hasattr(reactor, "installNameResolver"):
+            reactor.installNameResolver(RememberedNames(reactor.nameResolver, reactor.seconds))
+
+    @property
+    def connections(self) -> int:
+        """Open connections from clients."""
+        listeners = chain(self._listeners.values(), self._leaving)
+        return sum(len(listener.connections) for listener in listeners)
+
+    def listen(self, address: str, fd: int) -> None:
+        """Own `fd`, which listens on `address`, until a snapshot needs it or does not."""
+        old = self._descriptors.pop(address, None)
+        if old is not None:
+            os.close(old)
+        self._descriptors[address] = fd
+
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Build what `snapshot` needs. Raises ValueError with the reason; nothing changes."""
+        for listener in snapshot.listeners:
+            address = str(listener.address)
+            if address not in self._ports and address not in self._descriptors:
+                raise ValueError(f"no listening socket for {address}")
+        self._discard_prepared()
+        plane = self._plane
+        pools = {
+            model.name: plane.pools.get(model.name) or Pool(model, plane.luck)
+            for model in snapshot.pools
+        }
+        tallies = {}
+        entries = []
+        for route in snapshot.routes:
+            counted = self._tallies.get(route.id) or lane.Tally(route.id)
+            tallies[route.id] = counted
+            entries.append((route, Lane(route, pools, counted)))
+        self._prepared = Prepared(
+            snapshot, pools, Table(entries), tallies, self._open_log(snapshot.access_log)
+        )
+
+    def commit(self, version: int) -> None:
+        """Serve by the prepared snapshot. Raises ValueError when it is another version."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None or prepared.snapshot.version != version:
+            raise ValueError(f"version {version} was not prepared")
+        plane, snapshot = self._plane, prepared.snapshot
+        for model in snapshot.pools:
+            prepared.pools[model.name].configure(model)
+        for name, pool in plane.pools.items():
+            if name not in prepared.pools:
+                pool.retire()
+        plane.pools = prepared.pools
+        plane.table = prepared.table
+        plane.version = version
+        self._tallies = prepared.tallies
+        self._swap_log(prepared.log, snapshot.access_log)
+        self._listen_as(snapshot)
+
+    def mark(self, pool: str, backend: str, healthy: bool) -> None:
+        """Take a health check's word on a backend."""
+        if pool in self._plane.pools:
+            self._plane.pools[pool].mark(backend, healthy)
+
+    def reopen(self) -> None:
+        """Open the log file anew."""
+        if self._plane.log is not None:
+            self._plane.log.reopen()
+
+    def drain(self) -> None:
+        """Take who already waits, accept nobody more, let go of idle connections; the others get
+        `Connection: close` with their answer."""
+        self._plane.is_draining = True
+        for address in list(self._ports):
+            self._stop_port(address)
+        for listener in chain(self._listeners.values(), self._leaving):
+            for connection in list(listener.connections):
+                connection.drain()
+
+    def tally(self) -> Tally:
+        """Increases since the last call, and gauges."""
+        plane = self._plane
+        tallies = [*self._tallies.values(), plane.unrouted]
+        pools = plane.pools.values()
+        listeners = [*self._listeners.values(), *self._leaving]
+        dropped = self._log_dropped + (plane.log.dropped if plane.log else 0)
+        counted = tally.counters(tallies, pools, listeners, dropped)
+        self._leaving = [listener for listener in self._leaving if listener.connections]
+        return tally.whole(
+            chain(self._increases.since(counted), tally.gauges(pools, listeners)),
+            tally.distributions(tallies, pools, self._lag),
+        )
+
+    def close(self) -> None:
+        """Abort every connection and release what is owned."""
+        for address in list(self._ports):
+            self._ports.pop(address).stopListening()
+        for fd in self._descriptors.values():
+            os.close(fd)
+        self._descriptors.clear()
+        self._discard_prepared()
+        for listener in chain(self._listeners.values(), self._leaving):
+            for connection in list(listener.connections):
+                connection.transport.abortConnection()
+        for pool in self._plane.pools.values():
+            pool.retire()
+        if self._watch.running:
+            self._watch.stop()
+        self._plane.stop()
+
+    def _listen_as(self, snapshot: Snapshot) -> None:
+        """Open the ports that are new, close those that are gone."""
+        before, self._listeners = self._listeners, {}
+        for model in snapshot.listeners:
+            address = str(model.address)
+            listener = before.pop(address, None)
+            if listener is None:
+                listener = Listener(model, self._plane)
+            listener.configure(model, snapshot.workers)
+            self._listeners[address] = listener
+            if address not in self._ports:
+                self._ports[address] = self._open_port(address, listener)
+        for address, listener in before.items():
+            self._stop_port(address)
+            self._leaving.append(listener)
+        for address in list(self._descriptors):
+            os.close(self._descriptors.pop(address))
+
+    def _open_port(self, address: str, listener: Listener) -> Any:
+        fd = self._descriptors.pop(address)
+        with socket.socket(fileno=fd) as listening:
+            listening.setblocking(False)
+            # The port has a descriptor of its own from here on.
+            return self._reactor.adoptStreamPort(fd, listening.family, listener)
+
+    def _stop_port(self, address: str) -> None:
+        port = self._ports.pop(address)
+        listener = port.factory
+        for _ in range(_LAST_ACCEPTS):
+            accepted = listener.accepted
+            port.doRead()
+            if listener.accepted == accepted:
+                break
+        port.stopListening()
+
+    def _open_log(self, wanted: AccessLogModel | None) -> AccessLog | None:
+        """The log for a snapshot: the one there is when it goes to the same place."""
+        log = self._plane.log
+        if wanted is None or (log is not None and log.path == wanted.path):
+            return log if wanted is not None else None
+        try:
+            return AccessLog(wanted.path)
+        except OSError as error:
+            raise ValueError(f"logging.access.path: {error}") from error
+
+    def _swap_log(self, log: AccessLog | None, wanted: AccessLogModel | None) -> None:
+        plane = self._plane
+        if plane.log is not log and plane.log is not None:
+            plane.log.close()
+            self._log_dropped += plane.log.dropped
+        plane.log = log
+        is_combined = wanted is not None and wanted.format == "combined"
+        plane.format = combined_line if is_combined else json_line
+
+    def _discard_prepared(self) -> None:
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared.log not in (None, self._plane.log):
+            prepared.log.close()
+
+    def _sample_lag(self) -> None:
+        now = self._reactor.seconds()
+        if self._due:
+            self._lag.observe(max(0.0, now - self._due))
+        self._due = now + LAG_SAMPLE_S

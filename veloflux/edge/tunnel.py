@@ -1,0 +1,98 @@
+"""Bytes both ways between a client and a backend, unread: upgraded connections and TCP."""
+
+from collections.abc import Callable
+from typing import Any
+
+from veloflux.edge.deadlines import Deadlines, Timed
+from veloflux.edge.transport import unsent
+from veloflux.edge.valve import Valve
+
+
+class Tunnel(Timed):
+    """Couples two connected transports until both directions have ended, or one end is lost.
+
+    Each protocol hands its bytes and its half-close here. `ended` is called once, with the two
+    letters of a termination (see `exchange.Failure`).
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        backend: Any,
+        deadlines: Deadlines,
+        *,
+        idle_s: float,
+        write_timeout_s: float,
+        ended: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._backend = backend
+        self._deadlines = deadlines
+        self._idle_s = idle_s
+        self._ended = ended
+        self._is_over = False
+        self._client_done = False
+        self._backend_done = False
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._write_timeout_s = write_timeout_s
+        self._valves = (
+            Valve(client, backend, deadlines, write_timeout_s, lambda: self.abort("sD")),
+            Valve(backend, client, deadlines, write_timeout_s, lambda: self.abort("cD")),
+        )
+        deadlines.arm(self, deadlines.now() + idle_s)
+
+    def from_client(self, data: bytes) -> None:
+        self.bytes_in += len(data)
+        self._backend.write(data)
+        self._deadlines.arm(self, self._deadlines.now() + self._idle_s)
+
+    def from_backend(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        self._client.write(data)
+        self._deadlines.arm(self, self._deadlines.now() + self._idle_s)
+
+    def client_finished(self) -> None:
+        """The client will send no more; the backend may."""
+        self._client_done = True
+        self._finish_one(self._backend)
+
+    def backend_finished(self) -> None:
+        """The backend will send no more; the client may."""
+        self._backend_done = True
+        self._finish_one(self._client)
+
+    def lost(self, termination: str) -> None:
+        """One end is gone; the other gets what it is owed, and is closed."""
+        if self._is_over:
+            return
+        self._end("--" if self._client_done and self._backend_done else termination)
+        for valve in self._valves:
+            valve.close()
+        for transport in (self._client, self._backend):
+            transport.loseConnection()
+            if unsent(transport):
+                self._deadlines.arm(self, self._deadlines.now() + self._write_timeout_s)
+
+    def abort(self, termination: str) -> None:
+        """End both connections at once."""
+        if not self._is_over:
+            self._end(termination)
+        self._client.abortConnection()
+        self._backend.abortConnection()
+
+    def expire(self, now: float) -> None:
+        self.abort("cD")
+
+    def _finish_one(self, transport: Any) -> None:
+        if self._is_over:
+            return
+        if self._client_done and self._backend_done:
+            self.lost("--")
+        else:
+            transport.loseWriteConnection()
+
+    def _end(self, termination: str) -> None:
+        self._is_over = True
+        self._deadlines.disarm(self)
+        self._ended(termination)

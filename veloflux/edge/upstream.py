@@ -1,0 +1,169 @@
+"""One HTTP/1.1 connection to a backend: dialled for a request, kept for the next ones."""
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import error
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from veloflux.core.wire.error import ProtocolError, bad_answer
+from veloflux.core.wire.fields import ResponseFields
+from veloflux.core.wire.framing import Body
+from veloflux.core.wire.http1 import read_response
+from veloflux.edge.deadlines import Deadlines, Timed
+from veloflux.edge.pool import Backend
+from veloflux.edge.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from veloflux.edge.bridge import Bridge
+
+# Interim answers to one request: RFC 9110 section 15.2 sets no bound, and a flood is of no use.
+_MAX_INTERIM = 16
+
+
+@implementer(IHalfCloseableProtocol)
+class Upstream(Protocol, Timed):
+    """Idle, or at work for one bridge; what arrives while it is idle condemns it.
+
+    `has_served` tells a kept connection, which its backend may have closed unseen, from a new one.
+    """
+
+    transport: Any
+
+    bridge: "Bridge | None" = None
+    tunnel: Tunnel | None = None
+    body: Body | None = None
+    fields: ResponseFields | None = None
+    has_served = False
+    is_answering = False
+    _buffer = b""
+    _interim = 0
+
+    def __init__(self, backend: Backend, deadlines: Deadlines, bridge: "Bridge | None") -> None:
+        self.backend = backend
+        self.deadlines = deadlines
+        self.bridge = bridge
+
+    def connectionMade(self) -> None:
+        self.backend.connections += 1
+        if not self.backend.address.path:
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+        now = self.deadlines.now()
+        if self.bridge is None:
+            self.release(now)
+        else:
+            self.bridge.attached(self, now)
+
+    def dataReceived(self, data: bytes) -> None:
+        bridge = self.bridge
+        if bridge is None:
+            self.abort()
+            return
+        if not self.is_answering:
+            self._read_head(bridge, data)
+            return
+        body = self.body
+        assert body is not None
+        try:
+            payload = body.feed(data)
+        except ProtocolError as problem:
+            bridge.broken(problem)
+            return
+        self.deadlines.arm(self, self.deadlines.now() + self.backend.pool.timeouts.idle_s)
+        bridge.answer_data(payload, body)
+
+    @property
+    def has_answered_nothing(self) -> bool:
+        """Not a byte of an answer has come."""
+        return not (self.is_answering or self._buffer or self._interim)
+
+    def release(self, now: float) -> None:
+        """The answer is through: keep the connection for another request, or close it."""
+        backend = self.backend
+        self.bridge = None
+        self.body = None
+        self.has_served = True
+        self.is_answering = False
+        self._interim = 0
+        if backend.is_retired or len(backend.idle) >= backend.pool.max_idle:
+            self.transport.loseConnection()
+            return
+        backend.idle.append(self)
+        self.deadlines.arm(self, now + backend.pool.idle_timeout_s)
+
+    def become_tunnel(self, tunnel: Tunnel) -> None:
+        """From now on bytes go to `tunnel`, unread and without a question per read."""
+        self.deadlines.disarm(self)
+        self.bridge = None
+        self.tunnel = tunnel
+        self.dataReceived = tunnel.from_backend  # type: ignore[method-assign]
+
+    def close(self) -> None:
+        """End an idle connection."""
+        self._forget()
+        self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """End the connection at once; its bridge is not told."""
+        self.bridge = None
+        self._forget()
+        self.transport.abortConnection()
+
+    def expire(self, now: float) -> None:
+        if self.bridge is None:
+            self.close()
+        else:
+            self.bridge.backend_timed_out()
+
+    def readConnectionLost(self) -> None:
+        if self.tunnel is not None:
+            self.tunnel.backend_finished()
+        else:
+            self._lost(is_clean=True)
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Our own half-close went out; the backend may still send."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.backend.connections -= 1
+        if self.tunnel is not None:
+            self.tunnel.lost("SD")
+        self._lost(is_clean=bool(reason.check(error.ConnectionDone)))
+
+    def _lost(self, *, is_clean: bool) -> None:
+        self._forget()
+        bridge, self.bridge = self.bridge, None
+        if bridge is not None:
+            bridge.backend_lost(self, is_clean)
+
+    def _forget(self) -> None:
+        self.deadlines.disarm(self)
+        if self in self.backend.idle:
+            self.backend.idle.remove(self)
+
+    def _read_head(self, bridge: "Bridge", data: bytes) -> None:
+        buffer = self._buffer + data if self._buffer else data
+        self._buffer = b""
+        while True:
+            try:
+                head = read_response(buffer, self.fields)
+                if head is None:
+                    self._buffer = buffer
+                    return
+                buffer = buffer[head.size :]
+                if head.status >= 200 or head.status == 101:
+                    break
+                self._interim += 1
+                if self._interim > _MAX_INTERIM:
+                    raise bad_answer("interim", "The backend sends interim answers without end.")
+            except ProtocolError as problem:
+                bridge.broken(problem)
+                return
+            bridge.interim(head)
+        self.fields = head.fields
+        self.is_answering = True
+        bridge.answered(head, buffer)

@@ -1,0 +1,71 @@
+"""Backpressure from a slow sink to its source, with a deadline for a sink that stands still."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from veloflux.edge.deadlines import NEVER, Deadlines, Timed
+from veloflux.edge.transport import unsent
+
+
+@implementer(IPushProducer)
+class Valve(Timed):
+    """Stands between two transports while one body flows: registered with the sink as its
+    producer, it stops reading from the source while the sink is full.
+
+    `stalled` is called when the sink took not one byte for `timeout_s`.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        sink: Any,
+        deadlines: Deadlines,
+        timeout_s: float,
+        stalled: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._deadlines = deadlines
+        self._timeout_s = timeout_s
+        self._stalled = stalled
+        self._left = 0
+        self._paused_at = NEVER
+        self._paused_s = 0.0
+        sink.registerProducer(self, True)
+
+    def pauseProducing(self) -> None:
+        self._source.pauseProducing()
+        self._left = unsent(self._sink)
+        self._paused_at = self._deadlines.now()
+        self._deadlines.arm(self, self._paused_at + self._timeout_s)
+
+    def resumeProducing(self) -> None:
+        self.deadline = NEVER
+        self._paused_s = self.paused_for(self._deadlines.now())
+        self._paused_at = NEVER
+        self._source.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The sink is lost; its protocol is told by other means."""
+        self._deadlines.disarm(self)
+
+    def paused_for(self, now: float) -> float:
+        """The seconds for which the sink has held the source back."""
+        return self._paused_s + max(0.0, now - self._paused_at)
+
+    def close(self) -> None:
+        """The body is through: let go of both transports, whatever the sink still holds."""
+        self._deadlines.disarm(self)
+        self._sink.unregisterProducer()
+        self._source.resumeProducing()
+
+    def expire(self, now: float) -> None:
+        left = unsent(self._sink)
+        if left < self._left:
+            self._left = left
+            self._deadlines.arm(self, now + self._timeout_s)
+        else:
+            self._stalled()
