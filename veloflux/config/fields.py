@@ -120,10 +120,11 @@ def _quantity(minimum: int) -> WithJsonSchema:
     pattern = r"^(0|[1-9][0-9]{0,8})(KiB|MiB|GiB)$"
     return WithJsonSchema(
         {
-            "anyOf": [
-                {"type": "integer", "minimum": minimum, "maximum": LARGEST},
-                {"type": "string", "pattern": pattern},
-            ],
+            # Each of these says something of one of the two types only.
+            "type": ["integer", "string"],
+            "minimum": minimum,
+            "maximum": LARGEST,
+            "pattern": pattern,
             "format": "size",
             "examples": ["64KiB", "10MiB", 65536],
         }

@@ -21,10 +21,10 @@ class Limits(Section):
     )
     max_headers: int = option(100, "Header fields of a request; more: 431.", ge=1, le=1000)
     max_header_bytes: Annotated[Size, Field(ge=1024, le=1 << 20)] = option(
-        "32KiB", "Bytes of a request's header fields; more: 431."
+        "32KiB", "Bytes of a request's header fields, 1KiB to 1MiB; more: 431."
     )
     max_target_bytes: Annotated[Size, Field(ge=64, le=1 << 18)] = option(
-        "8KiB", "Bytes of a request's target (path and query); more: 414."
+        "8KiB", "Bytes of a request's target (path and query), 64 to 256KiB; more: 414."
     )
     max_body_bytes: SizeOrNone = option(
         "10MiB", "Bytes of a request's body; more: 413. 0: no limit. Routes may say otherwise."

@@ -1,8 +1,8 @@
 """Sections about backends and how one is chosen."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from veloflux.config.fields import (
     BackendAddress,
@@ -35,7 +35,7 @@ ALGORITHMS = (
 ALIASES = {"least_connections": "least_conn", "wrr": "weighted_round_robin", "p2c": "power_of_two"}
 
 
-def algorithm(value: object) -> str:
+def _algorithm(value: object) -> str:
     """Return an algorithm's own name; raises ValueError."""
     name = written(value, "round_robin")
     name = ALIASES.get(name, name)
@@ -46,7 +46,7 @@ def algorithm(value: object) -> str:
     return name
 
 
-def hash_source(value: str) -> str:
+def _hash_source(value: str) -> str:
     """Check what to hash on; raises ValueError."""
     name, mark, rest = value.partition(":")
     if (value in ("client_ip", "path")) or (name in ("header", "cookie") and mark and rest):
@@ -56,10 +56,22 @@ def hash_source(value: str) -> str:
     )
 
 
+Algorithm = Annotated[
+    str,
+    BeforeValidator(_algorithm),
+    WithJsonSchema({"type": "string", "enum": [*ALGORITHMS, *ALIASES]}),
+]
+HashSource = Annotated[str, AfterValidator(_hash_source)]
+
+
 def _stickiness(value: object) -> object:
     if value is True:
         raise ValueError("must be false or a mapping; write {cookie: veloflux, ttl: 1h}")
     return None if value is False else value
+
+
+def _or_false(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append({"const": False})
 
 
 class Backend(Section):
@@ -154,23 +166,18 @@ class Pool(Section):
     """Backends that serve the same thing."""
 
     name: Name = Field(description="Unique name.", examples=["app"])
-    algorithm: Annotated[
-        str,
-        BeforeValidator(algorithm),
-        WithJsonSchema({"type": "string", "enum": [*ALGORITHMS, *ALIASES]}),
-    ] = option(
+    algorithm: Algorithm = option(
         "round_robin",
         "How a backend is chosen. `least_connections`, `wrr` and `p2c` are accepted for "
         "`least_conn`, `weighted_round_robin` and `power_of_two`.",
     )
-    hash_on: Annotated[str, BeforeValidator(hash_source)] = option(
+    hash_on: HashSource = option(
         "client_ip",
         "For the hashing algorithms: `client_ip`, `path`, `header:Name` or `cookie:Name`.",
     )
-    sticky_sessions: Annotated[
-        StickySessions | None,
-        BeforeValidator(_stickiness),
-    ] = option(False, "false, or a mapping.")
+    sticky_sessions: Annotated[StickySessions | None, BeforeValidator(_stickiness)] = option(
+        False, "false, or a mapping.", json_schema_extra=_or_false
+    )
     backends: list[Backend] = Field(
         min_length=1, max_length=10_000, description="At least one, each address once."
     )

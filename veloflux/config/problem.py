@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from veloflux.config.wording import Loc
+
 Code = Literal[
     "file",  # it cannot be read, or is too large
     "syntax",  # it is no YAML, or YAML of a kind that is refused
@@ -37,6 +39,15 @@ class Problem:
             if self.column and not self.path:
                 place += f":{self.column}"
         return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem before its line is known."""
+
+    loc: Loc
+    message: str
+    code: Code = "value"
 
 
 class ConfigError(Exception):

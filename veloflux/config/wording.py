@@ -39,6 +39,18 @@ def kind(value: object) -> str:
     return type(value).__name__
 
 
+def sort(value: object) -> str:
+    """Say what sort of thing a value is without showing it: it may be a secret."""
+    match value:
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+    return kind(value)
+
+
 def dotted(loc: Loc) -> str:
     """Say a path: `pools[0].backends[1].labels["my zone"]`."""
     path = ""
@@ -61,4 +73,4 @@ def suggest(word: str, words: Iterable[str]) -> str:
     if not choices:
         return "there is none"
     shown = choices[:24]
-    return f"there is {', '.join(shown)}{', …' if len(choices) > len(shown) else ''}"
+    return f"write one of {', '.join(shown)}{', …' if len(choices) > len(shown) else ''}"

@@ -1,0 +1,1 @@
+"""What is right by itself and wrong, or doubtful, together with the rest."""

@@ -1,0 +1,137 @@
+"""What is different between two configurations, in words.
+
+Values that may be secrets (the password, values of header fields) are never shown.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from veloflux.config.dump import key, written
+from veloflux.core.model.address import Address
+from veloflux.core.model.node import Node
+from veloflux.core.model.traffic import Backend, HeaderEdits, Pool, Share, Snapshot
+
+_SECRET = frozenset(("admin.password", "headers", "request_headers", "response_headers", "labels"))
+_LONGEST = 200
+
+# Read when the daemon starts: a reload cannot bring a change of them about.
+_AT_START = ("data_dir", "admin.", "metrics.")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference, as a plain statement."""
+
+    text: str
+    needs_restart: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.text} (takes a restart)" if self.needs_restart else self.text
+
+
+def diff(before: Node, after: Node) -> list[Change]:
+    """Return the differences; empty when nothing but the version differs."""
+    node = _compare(_node(before), _node(after))
+    return [
+        *(Change(text, needs_restart=text.startswith(_AT_START)) for text in node),
+        *diff_snapshots(before.snapshot, after.snapshot),
+    ]
+
+
+def diff_snapshots(before: Snapshot, after: Snapshot) -> list[Change]:
+    """Return the differences of what workers serve."""
+    texts = [
+        *_items("listener", "name", before.listeners, after.listeners),
+        *_items("pool", "name", before.pools, after.pools),
+        *_items("route", "id", before.routes, after.routes),
+        *_compare(
+            _flat(before.access_log, "logging.access."), _flat(after.access_log, "logging.access.")
+        ),
+    ]
+    return [Change(text) for text in texts]
+
+
+def _node(node: Node) -> dict[str, object]:
+    """The keys of the daemon itself."""
+    return {
+        "workers": node.workers,
+        "data_dir": node.data_dir,
+        **_flat(node.admin, "admin."),
+        "metrics.address": node.metrics_address,
+        "logging.level": node.log_level,
+    }
+
+
+def _items(
+    what: str, name: str, before: Sequence[Any], after: Sequence[Any], of: str = ""
+) -> Iterator[str]:
+    """Compare lists whose items are told apart by one field."""
+    old = {getattr(item, name): item for item in before}
+    new = {getattr(item, name): item for item in after}
+    for title in old:
+        if title not in new:
+            yield f"{what} {title}{of} removed"
+    for title, item in new.items():
+        if title not in old:
+            yield f"{what} {title}{of} added"
+        elif item != old[title]:
+            yield from _item(f"{what} {title}{of}", title, old[title], item)
+    if [title for title in old if title in new] != [title for title in new if title in old]:
+        yield f"order of the {what}s{of} changed"
+
+
+def _item(what: str, title: object, old: Any, new: Any) -> Iterator[str]:
+    for text in _compare(_flat(old), _flat(new)):
+        yield f"{what}: {text}"
+    if isinstance(old, Pool):
+        yield from _items("backend", "address", old.backends, new.backends, f" of pool {title}")
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, object]:
+    """Return a value's fields by their dotted path in the file, but for a pool's backends."""
+    found: dict[str, object] = {}
+    for field in fields(value):
+        part = getattr(value, field.name)
+        path = prefix + key(field.name)
+        if isinstance(part, tuple) and part and isinstance(part[0], Backend):
+            continue
+        if is_dataclass(part) and not isinstance(part, (Address, HeaderEdits)):
+            found |= _flat(part, f"{path}.")
+        else:
+            found[path] = written(field.name, part)
+    return found
+
+
+def _compare(old: dict[str, object], new: dict[str, object]) -> Iterator[str]:
+    told = set()
+    for path in old | new:
+        if path in old and path in new:
+            if old[path] != new[path]:
+                secret = path in _SECRET
+                yield (
+                    f"{path} changed"
+                    if secret
+                    else f"{path} changed from {_say(old[path])} to {_say(new[path])}"
+                )
+            continue
+        # A section that one of them has not: `health_check` beside `health_check.type`.
+        section = path.partition(".")[0]
+        if section not in told:
+            told.add(section)
+            yield f"{section} {'added' if section in old else 'removed'}"
+
+
+def _say(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case Share():
+            return f"{value.pool} ({value.weight})"
+        case list():
+            text = ", ".join(map(_say, value)) or "none"
+        case _:
+            text = str(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,108 @@
+"""What the schema knows and this version cannot do: the one place that says so.
+
+Such a key is validated like any other and then refused by name, unless it says what is the case
+anyway: a limit that nobody keeps is worse than none.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from veloflux.config.pools import ALGORITHMS, ALIASES
+from veloflux.config.problem import Finding
+from veloflux.config.quantities import parse_duration
+from veloflux.config.scalars import retype
+from veloflux.config.wording import Loc, quote
+
+AVAILABLE_ALGORITHMS = ALGORITHMS[:4]
+_RETRIED = ["connect_failure", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A key, which values of it are harmless, and what to write instead.
+
+    In `path`, `*` stands for each item of a list. `is_partial`: some of what it can say is there.
+    """
+
+    path: tuple[str, ...]
+    is_harmless: Callable[[object], bool]
+    instead: str
+    is_partial: bool = False
+
+
+def _row(path: str, instead: str, *harmless: object, is_partial: bool = False) -> Unavailable:
+    def is_harmless(value: object) -> bool:
+        return any(value == other and type(value) is type(other) for other in harmless)
+
+    return Unavailable(tuple(path.split(".")), is_harmless, instead, is_partial)
+
+
+def _is_here(algorithm: object) -> bool:
+    """Whether it can be used, or is no algorithm at all."""
+    name = ALIASES.get(algorithm, algorithm) if isinstance(algorithm, str) else algorithm
+    return name in AVAILABLE_ALGORITHMS or name not in ALGORITHMS
+
+
+def _is_no_time(duration: object) -> bool:
+    try:
+        return parse_duration(str(duration)) == 0
+    except ValueError:
+        return True  # no duration at all
+
+
+def _is_retried(causes: object) -> bool:
+    return isinstance(causes, list) and sorted(map(str, causes)) == _RETRIED
+
+
+_OUT = "leave it out"
+_ALGORITHMS = f"write one of {', '.join(AVAILABLE_ALGORITHMS)}"
+_ON = f"{_OUT} or write [{', '.join(_RETRIED)}]"
+
+UNAVAILABLE: tuple[Unavailable, ...] = (
+    _row("authority", f"{_OUT} or write file: the file rules", "file", is_partial=True),
+    _row("admin.tls", f"{_OUT}, and reach the admin listener through a tunnel", None),
+    _row("admin.cors_origins", _OUT, []),
+    _row("listeners.*.tls", _OUT, None),
+    _row("listeners.*.proxy_protocol", f"{_OUT} or write false", False),
+    Unavailable(("pools", "*", "algorithm"), _is_here, _ALGORITHMS, is_partial=True),
+    _row("pools.*.hash_on", _OUT),
+    _row("pools.*.sticky_sessions", f"{_OUT} or write false", False, None),
+    _row("pools.*.backends.*.max_connections", f"{_OUT} or write 0", 0),
+    _row("pools.*.backends.*.tls", _OUT, None),
+    _row("pools.*.outlier_detection", _OUT, None),
+    Unavailable(("pools", "*", "slow_start"), _is_no_time, f"{_OUT} or write 0s"),
+    _row("pools.*.timeouts.queue", _OUT),
+    _row("pools.*.retries.attempts", f"{_OUT} or write 1", 1, is_partial=True),
+    _row("pools.*.retries.budget_percent", _OUT),
+    _row("pools.*.retries.min_per_second", _OUT),
+    Unavailable(("pools", "*", "retries", "on"), _is_retried, _ON, is_partial=True),
+    _row("pools.*.circuit_breaker", _OUT, None),
+    _row("routes.*.rate_limit", _OUT, None),
+    _row("routes.*.cors", _OUT, None),
+)
+
+
+def unavailable(data: object) -> Iterator[Finding]:
+    """Say which keys ask for what this version cannot do; `data` is the file as plain values."""
+    for row in UNAVAILABLE:
+        for loc, written in _at(data, row.path, ()):
+            value = retype(written)
+            if row.is_harmless(value):
+                continue
+            what = str(loc[-1])
+            if row.is_partial:
+                what = f"{what}: {quote(value)}"
+            yield Finding(
+                loc, f"{what} is not available in this version; {row.instead}", "unavailable"
+            )
+
+
+def _at(data: object, path: tuple[str, ...], loc: Loc) -> Iterator[tuple[Loc, object]]:
+    if not path:
+        yield loc, data
+    elif path[0] == "*":
+        if isinstance(data, list):
+            for i, item in enumerate(data):
+                yield from _at(item, path[1:], (*loc, i))
+    elif isinstance(data, dict) and path[0] in data:
+        yield from _at(data[path[0]], path[1:], (*loc, path[0]))
