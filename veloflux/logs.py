@@ -36,10 +36,16 @@ _threshold = LogLevelFilterPredicate()
 
 
 def set_level(name: str) -> None:
-    """Log from this level up: debug, info, warn (or warning), error or critical."""
-    level = LogLevel.levelWithName("warn" if name == "warning" else name)
+    """Log from this level up: debug, info, warn, error or critical."""
     # The empty namespace is the root of all.
-    _threshold.setLogLevelForNamespace("", level)
+    _threshold.setLogLevelForNamespace("", LogLevel.levelWithName(name))
+
+
+def _quieten(name: str) -> None:
+    """Let Twisted's own news through only when somebody debugs; its warnings always."""
+    level = LogLevel.info if name == "debug" else LogLevel.warn
+    for namespace in ("log_legacy", "twisted"):
+        _threshold.setLogLevelForNamespace(namespace, level)
 
 
 def limit(name: str) -> None:
@@ -58,6 +64,7 @@ def limit(name: str) -> None:
 def start(name: str) -> None:
     """Log a worker's events from this level up, to standard error."""
     set_level(name)
+    _quieten(name)
     os.set_blocking(2, False)
     observer = FilteringLogObserver(Lines(2), [_threshold])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

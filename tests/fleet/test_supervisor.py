@@ -1,5 +1,7 @@
 """What the supervisor tells the workers and what it makes of their answers, and of their deaths."""
 
+from dataclasses import replace
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -7,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fleet.fakes import LOCAL, FakeProcess, FakeSpawner, snapshot
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import Sample, Tally
-from veloflux.core.model.traffic import Snapshot
+from veloflux.core.model.traffic import HealthCheck, Snapshot
 from veloflux.fleet.crew import LAST_WORDS_S
 from veloflux.fleet.messages import (
     Commit,
@@ -78,6 +80,8 @@ class StartTests(Case):
         self.successResultOf(started)
         self.assertTrue(self.supervisor.is_ready)
         self.assertEqual(self.supervisor.version, 1)
+        # A listener's limit of connections is shared by so many.
+        self.assertEqual(one.last(Prepare).snapshot.workers, 2)
         self.assertNotEqual(self.supervisor.addresses["127.0.0.1:0"].port, 0)
 
     def test_a_worker_that_refuses_ends_the_start(self) -> None:
@@ -294,6 +298,27 @@ class MarkTests(Case):
         one.apply()
         two.apply()
         self.successResultOf(done)
+
+    def test_a_backend_that_is_no_longer_checked_is_not_ill(self) -> None:
+        one, two = self.start()
+        self.supervisor.mark("app", "127.0.0.1:9001", False)
+        done = self.apply(snapshot(2, LOCAL))  # its pool has no health check
+        one.prepare()
+        two.prepare()
+        self.assertEqual(one.heard[-2:], [Commit(2), Mark("app", "127.0.0.1:9001", healthy=True)])
+        one.apply()
+        two.apply()
+        self.successResultOf(done)
+
+    def test_a_backend_that_is_still_checked_stays_ill(self) -> None:
+        one, two = self.start()
+        self.supervisor.mark("app", "127.0.0.1:9001", False)
+        checked = snapshot(2, LOCAL)
+        pool = replace(checked.pools[0], health_check=HealthCheck())
+        self.apply(replace(checked, pools=(pool,)))
+        one.prepare()
+        two.prepare()
+        self.assertEqual(one.heard[-2:], [Commit(2), Mark("app", "127.0.0.1:9001", healthy=False)])
 
 
 class DeathTests(Case):

@@ -7,7 +7,7 @@ to deliver a message, and nothing is ever half-applied.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -119,6 +119,7 @@ class Supervisor:
         assert not self._is_rolling_out, "one snapshot at a time"
         if self.is_draining:
             raise RolloutError("the daemon is draining")
+        snapshot = replace(snapshot, workers=workers)
         addresses = [listener.address for listener in snapshot.listeners]
         self._is_rolling_out = True
         try:
@@ -177,8 +178,7 @@ class Supervisor:
     async def _commit(self, snapshot: Snapshot, workers: int, prepared: list[Worker]) -> None:
         """Decide for the snapshot: from here on there is no way back."""
         self._snapshot = snapshot
-        kept = {(pool.name, str(b.address)) for pool in snapshot.pools for b in pool.backends}
-        self._marks = {key: healthy for key, healthy in self._marks.items() if key in kept}
+        self._marks = _marks_for(snapshot, self._marks)
         voters = [worker for worker in self._crew.members if worker.index < workers]
         ballot = self._open(Applied, snapshot.version, voters)
         for worker in voters:
@@ -261,6 +261,21 @@ class Supervisor:
         else:
             wanted = [listener.address for listener in self._snapshot.listeners]
             self._sockets.retain(wanted, len(self._crew))
+
+
+def _marks_for(
+    snapshot: Snapshot, marks: dict[tuple[str, str], bool]
+) -> dict[tuple[str, str], bool]:
+    """Keep what is known of backends that remain; of one no longer checked, nobody says it is ill.
+
+    One whose check was changed keeps its mark until the first result of the new check.
+    """
+    return {
+        (pool.name, name): marks[pool.name, name] or pool.health_check is None
+        for pool in snapshot.pools
+        for name in (str(backend.address) for backend in pool.backends)
+        if (pool.name, name) in marks
+    }
 
 
 def _problem(outcome: Outcome[Worker]) -> str:

@@ -1,0 +1,161 @@
+"""The daemon's life: it starts, reloads when asked, drains and stops.
+
+Reading configuration, checking backends and answering on the admin listener go on until the last
+worker is gone; only then is there nothing more to say.
+"""
+
+import signal
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from veloflux import __version__, logs
+from veloflux.core.model.node import Node
+from veloflux.fleet.messages import DRAIN_DEADLINE_S
+from veloflux.fleet.notify import Notify
+from veloflux.fleet.reload import Reloader, ReloadError
+from veloflux.fleet.signals import Signals
+from veloflux.fleet.sockets import ListenError
+from veloflux.fleet.supervisor import RolloutError, Supervisor
+
+
+class Part(Protocol):
+    """Something that lives as long as the daemon: the checks, the admin listener."""
+
+    def start(self) -> None:
+        """Begin, once the workers serve."""
+
+    def stop(self) -> Deferred[None] | None:
+        """End, once the workers are gone."""
+
+
+class Daemon(Service):
+    """The service that twistd runs.
+
+    `fail` is called when the start fails, and makes the process end with exit code 1.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        supervisor: Supervisor,
+        reloader: Reloader,
+        parts: list[Part],
+        notify: Notify,
+        fail: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._supervisor = supervisor
+        self._reloader = reloader
+        self._parts = parts
+        self._notify = notify
+        self._fail = fail
+        self._signals = Signals(
+            reactor, stop=self._asked_to_stop, reload=self._reload, reopen=self._reopen
+        )
+        self._has_started = False
+        self._is_stopping = False
+        reloader.on_applied.append(self._applied)
+
+    def startService(self) -> None:
+        """Start the workers; the log says when they serve."""
+        super().startService()
+        logs.limit(self._reloader.node.log_level)
+        # When the loop runs, Twisted has installed its handlers, and ours replace them.
+        self._reactor.callWhenRunning(self._signals.install)
+        self._reactor.callWhenRunning(self._start)
+
+    def stopService(self) -> Deferred[None]:
+        """Drain: accept nothing more, let what is in flight finish, then end everything else."""
+        super().stopService()
+        self._is_stopping = True
+        self._notify.stopping("draining")
+        self._log.info(
+            "draining: {connections} connections have {deadline:.0f} s to finish; "
+            "a second signal ends them at once",
+            connections=sum(worker.connections for worker in self._supervisor.status()),
+            deadline=DRAIN_DEADLINE_S,
+        )
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self._supervisor.drain(DRAIN_DEADLINE_S)
+        if self._has_started:
+            for part in reversed(self._parts):
+                try:
+                    await maybeDeferred(part.stop)
+                except Exception:
+                    # One part's fault must not keep the process from ending.
+                    self._log.failure("stopping failed")
+        self._log.info("all workers are gone")
+
+    def _start(self) -> None:
+        if not self._is_stopping:
+            Deferred.fromCoroutine(self._serve()).addErrback(self._failed)
+
+    async def _serve(self) -> None:
+        await self._reloader.start()
+        for part in self._parts:
+            part.start()
+        self._has_started = True
+        node, status = self._reloader.node, self._supervisor.status()
+        for listener in node.snapshot.listeners:
+            self._log.info(
+                "listening on {address} ({protocol})",
+                address=self._supervisor.addresses[str(listener.address)],
+                protocol=listener.protocol,
+            )
+        summary = (
+            f"VeloFlux {__version__} serving: {_count(len(status), 'worker')}, "
+            f"{_count(len(node.snapshot.listeners), 'listener')}, configuration "
+            f"{self._supervisor.version}"
+        )
+        self._log.info("{summary}", summary=summary)
+        self._notify.ready(summary)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._is_stopping:
+            return
+        if failure.check(ListenError, RolloutError):
+            self._log.critical("cannot start: {why}", why=failure.getErrorMessage())
+        else:
+            self._log.failure("cannot start", failure)
+        self._fail()
+        self._reactor.stop()
+
+    def _applied(self, node: Node) -> None:
+        logs.set_level(node.log_level)
+        self._supervisor.set_level(node.log_level)
+
+    def _asked_to_stop(self) -> None:
+        if not self._is_stopping:
+            self._reactor.stop()
+            return
+        self._log.warn("told a second time to stop, so nothing more is waited for")
+        self._supervisor.kill()
+
+    def _reload(self) -> None:
+        if self._is_stopping:
+            return
+        self._log.info("{signal}: reading the configuration again", signal=signal.SIGHUP.name)
+        self._notify.reloading(self._reactor.seconds())
+        self._reopen()
+        self._reloader.reload().addBoth(self._reloaded)
+
+    def _reloaded(self, result: object) -> None:
+        if isinstance(result, Failure) and not result.check(ReloadError):
+            self._log.failure("the reload failed", result)
+        self._notify.ready(f"serving configuration {self._supervisor.version}")
+
+    def _reopen(self) -> None:
+        self._supervisor.reopen()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
