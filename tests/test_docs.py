@@ -1,14 +1,25 @@
 """The documents: the reference is what the code says, and every link leads somewhere."""
 
 import re
+import textwrap
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from docs import generate
+from veloflux.config.load import load
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\((?P<target>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FRAME = {
+    "listeners": "listeners: [{address: 127.0.0.1:8080}]\n",
+    "pools": "pools:\n"
+    + "".join(
+        f"  - {{name: {name}, backends: [{{address: 127.0.0.1:9001}}]}}\n"
+        for name in ("app", "stable", "next")
+    ),
+}
 
 
 def pages() -> list[Path]:
@@ -34,6 +45,32 @@ class Reference(SynchronousTestCase):
     def test_has_no_page_from_elsewhere(self) -> None:
         found = {page.name for page in generate.REFERENCE.glob("*.md")}
         self.assertEqual(found, set(generate.PAGES))
+
+
+class Examples(SynchronousTestCase):
+    """The configurations that pages show."""
+
+    def test_can_be_used(self) -> None:
+        shown = 0
+        for page in pages():
+            for block in YAML.finditer(page.read_text()):
+                if block[1].startswith("#"):
+                    continue  # another program's file
+                shown += 1
+                with self.subTest(page.name, example=block[1]):
+                    file = Path(self.mktemp())
+                    file.write_text(self.framed(block[1]))
+                    self.assertIsNotNone(load(str(file), {}).node)
+        self.assertGreater(shown, 3)
+
+    def framed(self, example: str) -> str:
+        """The example, with the parts of a whole file that it leaves out."""
+        if example.startswith("backends:"):
+            example = "pools:\n  - name: app\n" + textwrap.indent(example, "    ")
+        for key, part in FRAME.items():
+            if not re.search(f"^{key}:", example, re.MULTILINE):
+                example += part
+        return example
 
 
 class Links(SynchronousTestCase):
