@@ -42,11 +42,13 @@ def _snapshot(
         listeners=tuple(map(_listener, configuration.listeners)),
         pools=tuple(map(_pool, configuration.pools)),
         routes=tuple(map(_route, configuration.routes)),
-        access_log=traffic.AccessLog(
-            path=None if access.path is None else _path(directory, access.path),
-            format=access.format,
-        ),
+        access_log=None if access is None else _access_log(access, directory),
     )
+
+
+def _access_log(log: schema.AccessLog, directory: str) -> traffic.AccessLog:
+    path = None if log.path is None else _path(directory, log.path)
+    return traffic.AccessLog(path=path, format=log.format)
 
 
 def _listener(listener: listeners.Listener) -> traffic.Listener:

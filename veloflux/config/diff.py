@@ -45,9 +45,7 @@ def diff_snapshots(before: Snapshot, after: Snapshot) -> list[Change]:
         *_items("listener", "name", before.listeners, after.listeners),
         *_items("pool", "name", before.pools, after.pools),
         *_items("route", "id", before.routes, after.routes),
-        *_compare(
-            _flat(before.access_log, "logging.access."), _flat(after.access_log, "logging.access.")
-        ),
+        *_compare(_logging(before), _logging(after)),
     ]
     return [Change(text) for text in texts]
 
@@ -61,6 +59,11 @@ def _node(node: Node) -> dict[str, object]:
         "metrics.address": node.metrics_address,
         "logging.level": node.log_level,
     }
+
+
+def _logging(snapshot: Snapshot) -> dict[str, object]:
+    log = snapshot.access_log
+    return {"logging.access": None} if log is None else _flat(log, "logging.access.")
 
 
 def _items(
@@ -116,10 +119,13 @@ def _compare(old: dict[str, object], new: dict[str, object]) -> Iterator[str]:
                 )
             continue
         # A section that one of them has not: `health_check` beside `health_check.type`.
-        section = path.partition(".")[0]
-        if section not in told:
-            told.add(section)
-            yield f"{section} {'added' if section in old else 'removed'}"
+        for section in (path, path.rpartition(".")[0]):
+            if (section in old) != (section in new) and section not in told:
+                told.add(section)
+                if section in old and old[section] is None:
+                    yield f"{section} added"
+                elif section in new and new[section] is None:
+                    yield f"{section} removed"
 
 
 def _say(value: object) -> str:

@@ -26,18 +26,21 @@ def dump(node: Node) -> str:
         "listeners": [_listener(listener) for listener in snapshot.listeners],
         "pools": [_pool(pool) for pool in snapshot.pools],
         "routes": [_route(route) for route in snapshot.routes],
-        "logging": _without_empty(
-            {
-                "access": changed(snapshot.access_log),
-                "level": node.log_level if node.log_level != "info" else None,
-            }
-        ),
+        "logging": _logging(node),
     }
     file |= {key: section for key, section in sections.items() if section}
     text: str = yaml.dump(
         file, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
     )
     return text
+
+
+def _logging(node: Node) -> dict[str, object]:
+    section: dict[str, object] = {"level": node.log_level} if node.log_level != "info" else {}
+    log = node.snapshot.access_log
+    if log is None:
+        return section | {"access": None}
+    return section | _without_empty({"access": changed(log)})
 
 
 def key(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from veloflux.config.problem import Finding
+from veloflux.config.quantities import format_duration
 from veloflux.config.schema import Configuration
 from veloflux.config.section import Section
 from veloflux.config.wording import Loc, kind, quote, sort, suggest
@@ -97,6 +98,11 @@ def _list(value: Any, context: dict[str, Any]) -> str:
     return f"must be a list, not {kind(value)}; write each item after a hyphen, or [a, b]"
 
 
+def _amount(value: Any) -> str:
+    # The only fractions are durations.
+    return format_duration(value) if isinstance(value, float) else str(value)
+
+
 def _short(value: Any, context: dict[str, Any]) -> str:
     return f"has {context['actual_length']} items; at least {context['min_length']} is needed"
 
@@ -114,8 +120,12 @@ _MESSAGES: dict[str, Callable[[Any, dict[str, Any]], str]] = {
     "string_type": _text,
     "int_type": _number,
     "bool_type": lambda value, context: f"must be true or false, not {kind(value)}",
-    "greater_than_equal": lambda value, context: f"is {value}; must be at least {context['ge']}",
-    "less_than_equal": lambda value, context: f"is {value}; must be at most {context['le']}",
+    "greater_than_equal": lambda value, context: (
+        f"is {_amount(value)}; must be at least {_amount(context['ge'])}"
+    ),
+    "less_than_equal": lambda value, context: (
+        f"is {_amount(value)}; must be at most {_amount(context['le'])}"
+    ),
     "literal_error": _choice,
     "model_type": _mapping,
     "dict_type": _mapping,

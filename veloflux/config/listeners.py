@@ -14,10 +14,13 @@ class Limits(Section):
     """What one listener grants its clients."""
 
     max_connections: int = option(
-        10_000, "Open connections; further ones are closed at once.", ge=1, le=1_000_000
+        10_000,
+        "Open connections, of all workers together; further ones are closed at once.",
+        ge=1,
+        le=1_000_000,
     )
     max_connections_per_ip: int = option(
-        0, "Open connections of one client address; 0: no limit.", ge=0, le=1_000_000
+        0, "Open connections of one client address to one worker; 0: no limit.", ge=0, le=1_000_000
     )
     max_headers: int = option(100, "Header fields of a request; more: 431.", ge=1, le=1000)
     max_header_bytes: Annotated[Size, Field(ge=1024, le=1 << 20)] = option(

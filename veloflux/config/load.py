@@ -27,7 +27,7 @@ from veloflux.config.unavailable import unavailable
 from veloflux.config.wording import dotted
 from veloflux.core.model.node import Node
 
-DEFAULT_FILE = "/etc/veloflux/veloflux.yaml"
+DEFAULT_FILE = "veloflux.yaml"
 
 # A file of nonsense should not fill the screen, nor the memory.
 MAX_PROBLEMS = 1000

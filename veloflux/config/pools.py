@@ -99,7 +99,7 @@ class HealthCheck(Section):
         "http", "`http`: a GET that must be answered well; `tcp`: a connection that must open."
     )
     path: CheckTarget = option("/health", "What is asked for, with `type: http`.")
-    interval: Duration = option("5s", "From one check to the next.")
+    interval: Annotated[Duration, Field(ge=0.01)] = option("5s", "From one check to the next.")
     timeout: Duration = option("2s", "For one check to succeed.")
     rise: int = option(2, "Successes in a row that make a backend healthy.", ge=1, le=100)
     fall: int = option(3, "Failures in a row that make it unhealthy.", ge=1, le=100)

@@ -86,7 +86,9 @@ class AccessLog(Section):
 class Logging(Section):
     """What is written down."""
 
-    access: AccessLog = Field(default_factory=AccessLog, description="The access log.")
+    access: AccessLog | None = Field(
+        default_factory=AccessLog, description="The access log; null: none is written."
+    )
     level: Literal["debug", "info", "warn", "error", "critical"] = option(
         "info", "The least important events of the daemon itself that are logged."
     )
