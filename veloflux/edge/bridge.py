@@ -131,6 +131,10 @@ class Bridge(Carrier, Timed):
         """For how long the backend has kept the client waiting with its body."""
         return self._upload.paused_for(self.plane.deadlines.now()) if self._upload else 0.0
 
+    @property
+    def is_upload_paused(self) -> bool:
+        return self._upload is not None and self._upload.is_paused
+
     # The way back
 
     def interim(self, head: ResponseHead) -> None:

@@ -1,8 +1,7 @@
 """One client's HTTP/1.1 connection: requests in, one at a time and in order, answers out.
 
 States, by attributes: waiting for a head (`bridge` is None), reading a body (`body` is set),
-waiting for an answer, tunnelling, and lingering, which is reading without a use until the client
-has had the time to see the last answer (RFC 9112 section 9.6).
+waiting for an answer, a tunnel's end (`tunnel`), and saying farewell.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,15 +14,16 @@ from zope.interface import implementer
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
 from veloflux.core.flow.stages import redirection
+from veloflux.core.flow.upload import RATE_GRACE_S, Upload
 from veloflux.core.wire import hygiene
 from veloflux.core.wire.answer import answer
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import RequestFields
-from veloflux.core.wire.framing import Body
 from veloflux.core.wire.http1 import RequestHead, read_request
 from veloflux.core.wire.upgrade import check_handshake
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER, Timed
+from veloflux.edge.farewell import Farewell
 from veloflux.edge.lane import Lane
 from veloflux.edge.transport import unsent
 from veloflux.edge.tunnel import Tunnel
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 # client when its next request has to wait.
 _READ_AHEAD = 64 * 1024
 _UNREAD = 64 * 1024
-# Seconds and bytes for which a connection is read after its last answer.
-_LINGER_S = 2.0
-_LINGER_BYTES = 1024 * 1024
-# A slow body is judged by its average after this many seconds.
-_RATE_GRACE_S = 5.0
 _RETRY_AFTER = b"Retry-After: 1\r\n"
 
 
@@ -50,20 +45,16 @@ class Downstream(Protocol, Timed):
     transport: Any
 
     bridge: Bridge | None = None
-    body: Body | None = None
+    body: Upload | None = None
     tunnel: Tunnel | None = None
     _buffer = b""
     _fields: RequestFields | None = None
     _lines = b""
-    _limit = 0
     _is_last = False
-    _is_closing = False
+    _farewell: Farewell | None = None
     _is_paused = False
     _is_waiting_for_reader = False
-    _lingered = -1
     _head_since = NEVER
-    _body_since = 0.0
-    _body_seen = 0.0
     _last_unsent = 0
 
     def __init__(self, listener: "Listener", peer: str) -> None:
@@ -83,9 +74,6 @@ class Downstream(Protocol, Timed):
     # Reading
 
     def dataReceived(self, data: bytes) -> None:
-        if self._is_closing:
-            self._linger(data)
-            return
         bridge = self.bridge
         if bridge is not None and self.body is not None and bridge.is_ready:
             self._read_body(self.body, data)
@@ -99,7 +87,7 @@ class Downstream(Protocol, Timed):
 
     def _read_heads(self) -> None:
         """Take requests off the buffer until one waits for its answer."""
-        while self.bridge is None and self._buffer and not self._is_closing:
+        while self.bridge is None and self._buffer and self._farewell is None:
             if self._is_waiting_for_reader or unsent(self.transport) > _UNREAD:
                 self._wait_for_reader()
                 return
@@ -120,7 +108,7 @@ class Downstream(Protocol, Timed):
             self._buffer = self._buffer[head.size :]
             self._head_since = NEVER
             self._begin(head)
-        if self.bridge is None and not self._is_closing:
+        if self.bridge is None and self._farewell is None:
             self._wait_for_request(self.plane.deadlines.now())
 
     def _wait_for_head(self) -> None:
@@ -202,7 +190,10 @@ class Downstream(Protocol, Timed):
             lines = stages.edit_request(lines)
         if bridge.accept is not None:
             lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        self._await_body(now)
+        if self.body is None:
+            self.deadline = NEVER
+        else:
+            self._watch_body(self.limits.body_timeout_s, now)
         bridge.start(pool, lines)
 
     def _prepare(self, bridge: Bridge) -> None:
@@ -211,26 +202,17 @@ class Downstream(Protocol, Timed):
         exchange.check_method(head)
         if lane.stages.redirect is not None:
             raise redirection(lane.stages.redirect, head)
-        limit = lane.max_body_bytes
-        self._limit = self.limits.max_body_bytes if limit is None else limit
-        self.body = exchange.request_body(head, self._limit)
+        if head.fields.length != 0:
+            limits, limit = self.limits, lane.max_body_bytes
+            limit = limits.max_body_bytes if limit is None else limit
+            self.body = Upload(exchange.request_body(head, limit), limit, limits, bridge.started)
         if head.fields.upgrade and lane.websocket:
             bridge.accept = check_handshake(head)
 
     # Its body
 
-    def _await_body(self, now: float) -> None:
-        if self.body is None:
-            self.deadline = NEVER
-        else:
-            self._body_since = self._body_seen = now
-            self._watch_body(now)
-
-    def _watch_body(self, now: float) -> None:
-        wait = self.limits.body_timeout_s
-        if self.limits.min_body_rate:
-            wait = min(wait, _RATE_GRACE_S)
-        self.plane.deadlines.arm(self, now + wait)
+    def _watch_body(self, wait: float, now: float) -> None:
+        self.plane.deadlines.arm(self, now + min(wait, RATE_GRACE_S))
 
     def resume_body(self) -> None:
         """The backend is there: what came meanwhile goes to it."""
@@ -239,28 +221,38 @@ class Downstream(Protocol, Timed):
             self._read_body(self.body, data)
         self._resume()
 
-    def _read_body(self, body: Body, data: bytes) -> None:
+    def _read_body(self, body: Upload, data: bytes) -> None:
         bridge = self.bridge
         assert bridge is not None
         try:
-            payload = body.feed(data)
-            bridge.bytes_in += len(payload)
-            if self._limit and bridge.bytes_in > self._limit:
-                raise exchange.too_large(self._limit)
+            payload = body.feed(data, self.plane.deadlines.now())
         except ProtocolError as problem:
             self._refuse_body(bridge, problem)
             return
-        if body.done:
+        bridge.bytes_in = body.received
+        if body.decoder.done:
             self.body = None
-            self._buffer = body.rest
+            self._buffer = body.decoder.rest
             self.deadline = NEVER
+        bridge.request_data(payload, body.decoder)
+
+    def _judge_body(self, bridge: Bridge, body: Upload, now: float) -> None:
+        try:
+            wait = body.judge(
+                now,
+                bridge.upload_paused_s,
+                is_held=not bridge.is_ready or bridge.is_upload_paused,
+                is_expecting=bridge.head.fields.expects_continue and not body.received,
+            )
+        except ProtocolError as problem:
+            self._refuse_body(bridge, problem)
         else:
-            self._body_seen = self.plane.deadlines.now()
-        bridge.request_data(payload, body)
+            self._watch_body(wait, now)
 
     def _refuse_body(self, bridge: Bridge, problem: ProtocolError) -> None:
         self.listener.count_error("http1", problem.kind)
         if bridge.status:
+            # An answer has begun: there is no other to give.
             bridge.client_gone("PD")
             self.cut()
             return
@@ -269,22 +261,6 @@ class Downstream(Protocol, Timed):
         self._write_answer(problem, bridge.head, bridge.request_id, closing=True)
         self.bridge = None
         self._close(linger=True)
-
-    def _judge_body(self, bridge: Bridge, now: float) -> None:
-        """The body's deadline: it must go on, and not too slowly; waiting for the backend is not
-        the client's fault."""
-        paused = bridge.upload_paused_s
-        elapsed = now - self._body_since - paused
-        if not bridge.is_ready or self._is_paused:
-            self._body_seen = now
-        waited = now - max(self._body_seen, self._body_since + paused)
-        rate = self.limits.min_body_rate
-        expecting = bridge.head.fields.expects_continue and not bridge.bytes_in
-        is_slow = rate and elapsed > _RATE_GRACE_S and bridge.bytes_in < rate * elapsed
-        if waited >= self.limits.body_timeout_s or (is_slow and not expecting):
-            self._refuse_body(bridge, ProtocolError(408, "body", "The body came too slowly."))
-        else:
-            self._watch_body(now)
 
     # Answers
 
@@ -379,7 +355,6 @@ class Downstream(Protocol, Timed):
     def cut(self) -> None:
         """End the connection so that the client sees its answer is not whole."""
         self.bridge = None
-        self._is_closing = True
         self.transport.abortConnection()
 
     def drain(self) -> None:
@@ -388,40 +363,29 @@ class Downstream(Protocol, Timed):
             self._close()
 
     def _close(self, *, linger: bool = False) -> None:
-        """Say no more. Lingering is for a client that may still be sending: closing with its
-        bytes unread would reset the connection, and the reset can overtake the answer."""
-        if self._is_closing:
+        """Say no more. Lingering is for a client that may still be sending."""
+        if self._farewell is not None:
             return
-        self._is_closing = True
-        self._lingered = len(self._buffer)
         self._buffer = b""
         self.body = None
-        self._last_unsent = unsent(self.transport)
-        wait = self.limits.write_timeout_s if self._last_unsent else _LINGER_S
-        self.plane.deadlines.arm(self, self.plane.deadlines.now() + wait)
+        self.plane.deadlines.disarm(self)
         self._resume()
-        if linger:
-            self.transport.loseWriteConnection()
-        else:
-            self.transport.loseConnection()
-
-    def _linger(self, data: bytes) -> None:
-        self._lingered += len(data)
-        if self._lingered > _LINGER_BYTES:
-            self.transport.abortConnection()
+        self._farewell = Farewell(
+            self.transport, self.plane.deadlines, self.limits.write_timeout_s, linger=linger
+        )
+        self.dataReceived = self._farewell.received  # type: ignore[method-assign]
 
     def expire(self, now: float) -> None:
-        left = unsent(self.transport)
-        if (self._is_closing or self._is_waiting_for_reader) and left:
+        if self._is_waiting_for_reader:
+            left = unsent(self.transport)
             if left < self._last_unsent:
                 self._last_unsent = left
                 self.plane.deadlines.arm(self, now + self.limits.write_timeout_s)
             else:
                 self.transport.abortConnection()
-        elif self._is_closing:
-            self.transport.loseConnection()
         elif self.bridge is not None:
-            self._judge_body(self.bridge, now)
+            if self.body is not None:
+                self._judge_body(self.bridge, self.body, now)
         elif self._buffer:
             self.listener.count_error("http1", "header_timeout")
             self._refuse(None, ProtocolError(408, "timeout", "The head did not come in time."))
@@ -431,7 +395,7 @@ class Downstream(Protocol, Timed):
     def readConnectionLost(self) -> None:
         if self.tunnel is not None:
             self.tunnel.client_finished()
-        elif self._is_closing:
+        elif self._farewell is not None:
             self.transport.loseConnection()
         else:
             # A client that closed looks like one that only stopped sending. Its backend's work
@@ -447,8 +411,9 @@ class Downstream(Protocol, Timed):
         self.plane.deadlines.disarm(self)
         if self.tunnel is not None:
             self.tunnel.lost("CD")
+        if self._farewell is not None:
+            self._farewell.over()
         self._client_gone()
-        self._is_closing = True
 
     def _client_gone(self) -> None:
         bridge, self.bridge = self.bridge, None

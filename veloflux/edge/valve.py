@@ -52,6 +52,10 @@ class Valve(Timed):
         """The sink is lost; its protocol is told by other means."""
         self._deadlines.disarm(self)
 
+    @property
+    def is_paused(self) -> bool:
+        return self._paused_at != NEVER
+
     def paused_for(self, now: float) -> float:
         """The seconds for which the sink has held the source back."""
         return self._paused_s + max(0.0, now - self._paused_at)

@@ -69,16 +69,14 @@ def check_method(head: RequestHead) -> None:
         raise ProtocolError(204, "max_forwards", "This is as far as it may go.")
 
 
-def request_body(head: RequestHead, limit: int) -> Body | None:
-    """The decoder for a request's body, None when it has none; `limit` in bytes, 0 for none.
+def request_body(head: RequestHead, limit: int) -> Body:
+    """The decoder for a request's body; `limit` in bytes, 0 for none.
 
     Raises ProtocolError 413 for an announced length over the limit.
     """
     length = head.fields.length
     if length is None:
         return Chunked()
-    if not length:
-        return None
     if limit and length > limit:
         raise too_large(limit)
     return Counted(length)

@@ -1,0 +1,53 @@
+"""May this request's body go on? Its size and its pace, judged as it comes."""
+
+from veloflux.core.flow.exchange import too_large
+from veloflux.core.model.traffic import Limits
+from veloflux.core.wire.error import ProtocolError
+from veloflux.core.wire.framing import Body
+
+# Seconds after which a body is judged by its average rate.
+RATE_GRACE_S = 5.0
+
+
+class Upload:
+    """One request's body: its decoder and what has been received, in bytes of payload.
+
+    `limit` is in bytes, 0 for none. The pace is the client's alone: the time in which the backend
+    or this proxy kept it waiting does not count.
+    """
+
+    __slots__ = ("_last", "_limit", "_limits", "_since", "decoder", "received")
+
+    def __init__(self, decoder: Body, limit: int, limits: Limits, now: float) -> None:
+        self.decoder = decoder
+        self.received = 0
+        self._limit = limit
+        self._limits = limits
+        self._since = now
+        self._last = now
+
+    def feed(self, data: bytes, now: float) -> bytes:
+        """The payload in `data`. Raises ProtocolError: 400, or 413 over the limit."""
+        payload = self.decoder.feed(data)
+        self.received += len(payload)
+        self._last = now
+        if self._limit and self.received > self._limit:
+            raise too_large(self._limit)
+        return payload
+
+    def judge(self, now: float, paused_s: float, *, is_held: bool, is_expecting: bool) -> float:
+        """When to look again, in seconds from now. Raises ProtocolError 408.
+
+        `paused_s` is for how long the client could not send so far, `is_held` whether it cannot
+        just now, `is_expecting` whether it may still wait for leave to begin.
+        """
+        limits = self._limits
+        if is_held:
+            self._last = now
+        elapsed = now - self._since - paused_s
+        rate = limits.min_body_rate
+        is_slow = rate and elapsed > RATE_GRACE_S and self.received < rate * elapsed
+        if now - self._last >= limits.body_timeout_s or (is_slow and not is_expecting):
+            raise ProtocolError(408, "body_timeout", "The body came too slowly.")
+        left = limits.body_timeout_s - (now - self._last)
+        return min(left, RATE_GRACE_S) if rate else left
