@@ -57,7 +57,7 @@ $(VENV)/.test: EXTRAS := [test,lint]
 $(VENV)/.bench: EXTRAS := [bench]
 $(VENV)/.run $(VENV)/.test $(VENV)/.bench: constraints.txt setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
-	@touch $@
+	@touch $@ $(VENV)/.run  # whatever else they bring, all bring what `run` needs
 
 $(BIN)/python:
 	@.ci/venv $(PYTHON) $(VENV)

@@ -181,7 +181,7 @@ NGINX_COMMAND = "nginx -e stderr -c $config"
 HAPROXY_COMMAND = "haproxy -db -f $config"
 TWISTD_COMMAND = "$bin/twistd -n --pidfile= veloflux --config $config"
 
-NO_LOG = "{path: null}"
+NO_LOG = "null"
 ONE_ROUTE = "  - pool: app"
 # As many as bench.load.MANY asks for, and one for everything else.
 MANY_ROUTES = "\n".join(

@@ -1,6 +1,8 @@
 """The demonstration's processes: started in order, and none of them left behind."""
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,10 +10,13 @@ import sys
 import textwrap
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
+from websockets.sync.client import connect
 
+ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 30.0
 
 # Stands in for the daemon: says it is ready, and has a child of its own, as workers are.
@@ -62,6 +67,21 @@ def session(leader: int) -> set[int]:
     return found
 
 
+def end_session(process: subprocess.Popen[bytes]) -> None:
+    """Kill whatever a failed test has left, each by its id."""
+    for pid in session(process.pid):
+        os.kill(pid, signal.SIGKILL)
+
+
+def wait(test: SynchronousTestCase, log: Path, is_so: Callable[[], bool]) -> None:
+    """Wait until `is_so()`; fails with the log when it does not come."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not is_so():
+        if time.monotonic() > deadline:
+            test.fail(f"waited in vain; the log says:\n{log.read_text()}")
+        time.sleep(0.05)
+
+
 class Running(SynchronousTestCase):
     """A demonstration with a daemon of the test's own."""
 
@@ -98,22 +118,9 @@ class Running(SynchronousTestCase):
                 start_new_session=True,
             )
         self.addCleanup(process.wait, DEADLINE_S)
-        self.addCleanup(self.end, process)
-        self.wait(lambda: "VeloFlux is up" in self.log.read_text())
+        self.addCleanup(end_session, process)
+        wait(self, self.log, lambda: "VeloFlux is up" in self.log.read_text())
         return process
-
-    def end(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill whatever a failed test has left, each by its id."""
-        for pid in session(process.pid):
-            os.kill(pid, signal.SIGKILL)
-
-    def wait(self, is_so) -> None:
-        """Wait until `is_so()`; fails with the log when it does not come."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not is_so():
-            if time.monotonic() > deadline:
-                self.fail(f"waited in vain; the log says:\n{self.log.read_text()}")
-            time.sleep(0.05)
 
     def test_says_where_to_look_and_how_to_sign_in(self) -> None:
         self.start()
@@ -155,7 +162,7 @@ class Running(SynchronousTestCase):
             pid for pid in session(process.pid) if f"backend-{self.one}" in self.command(pid)
         )
         os.kill(backend, signal.SIGTERM)
-        self.wait(lambda: "the others go on" in self.log.read_text())
+        wait(self, self.log, lambda: "the others go on" in self.log.read_text())
         self.assertIsNone(process.poll())
 
     def test_tells_its_children_when_it_is_killed(self) -> None:
@@ -163,7 +170,7 @@ class Running(SynchronousTestCase):
         children = {pid for pid in session(process.pid) if "sleep" not in self.command(pid)}
         process.kill()
         process.wait(DEADLINE_S)
-        self.wait(lambda: not session(process.pid) & children)
+        wait(self, self.log, lambda: not session(process.pid) & children)
 
     def test_refuses_a_taken_port_by_name(self) -> None:
         with socket.socket() as other:
@@ -185,3 +192,80 @@ class Running(SynchronousTestCase):
     def is_daemon(self, pid: int) -> bool:
         """Whether `pid` is the stand-in itself, not the launcher that has it as an argument."""
         return "HTTPServer" in self.command(pid) and "launch" not in self.command(pid)
+
+
+class Make(SynchronousTestCase):
+    """`make run` as a newcomer types it, but on ports of its own."""
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp()).resolve()
+        (folder / "etc").mkdir(parents=True)
+        self.log = folder / "log"
+        self.config = folder / "etc" / "veloflux.yaml"
+        text = (ROOT / "etc" / "veloflux.yaml").read_text()
+        self.ports = {}
+        for port in ("8080", "8081", "9090", "9001", "9002"):
+            self.ports[port] = free_port()
+            self.assertIn(f"127.0.0.1:{port}", text)
+            text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{self.ports[port]}")
+        self.config.write_text(text)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Type it, in a session of its own, and wait for the greeting."""
+        # Not as a part of the `make test` that runs this.
+        environ = {name: v for name, v in os.environ.items() if not name.startswith("MAKE")}
+        with self.log.open("wb") as log:
+            process = subprocess.Popen(
+                ["make", "--no-print-directory", "run", f"CONFIG={self.config}"],
+                cwd=ROOT,
+                env=environ,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.addCleanup(process.wait, DEADLINE_S)
+        self.addCleanup(end_session, process)
+        wait(self, self.log, lambda: "VeloFlux is up" in self.log.read_text())
+        return process
+
+    def get(self, port: str, path: str, user: str = "") -> str:
+        """What curl gets, as a user would."""
+        command = ["curl", "-sS", "--fail", "--max-time", "20", *(["-u", user] if user else [])]
+        url = f"http://127.0.0.1:{self.ports[port]}{path}"
+        ran = subprocess.run([*command, url], capture_output=True, text=True)
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        return ran.stdout
+
+    def test_serves_what_it_says(self) -> None:
+        process = self.start()
+        greeting = self.log.read_text()
+        told = [json.loads(self.get("8080", "/hello")) for _ in range(4)]
+        self.assertEqual({answer["target"] for answer in told}, {"/hello"})
+        self.assertEqual(len({answer["backend"] for answer in told}), 2)
+        self.assertIn("backend-", self.get("8081", "/over-tcp"))
+        self.assertEqual(len(self.get("8080", "/bytes?n=300000")), 300000)
+        self.assertEqual(self.get("8080", "/stream?n=3&ms=10").count("\n"), 3)
+        password = re.search(r"user admin, password (\S+)", greeting)
+        assert password is not None, greeting
+        self.assertIn("veloflux_", self.get("9090", "/metrics", f"admin:{password[1]}"))
+        self.leaves_nothing(process, signal.SIGTERM)
+
+    def test_carries_websockets(self) -> None:
+        process = self.start()
+        with connect(f"ws://127.0.0.1:{self.ports['8080']}/ws") as socket_:
+            socket_.send("hello")
+            self.assertEqual(socket_.recv(DEADLINE_S), "hello")
+        self.leaves_nothing(process, signal.SIGTERM)
+
+    def test_ends_with_ctrl_c(self) -> None:
+        self.leaves_nothing(self.start(), signal.SIGINT)
+
+    def leaves_nothing(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        """Stop it: Ctrl-C goes to make's whole group as a terminal does it, others to make."""
+        if number is signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        process.wait(DEADLINE_S)
+        # On SIGTERM make passes the word on, but does not wait for the launcher.
+        wait(self, self.log, lambda: not session(process.pid))
