@@ -1,7 +1,8 @@
 """One client's HTTP/1.1 connection: requests in, one at a time and in order, answers out.
 
 States, by attributes: waiting for a head (`bridge` is None), reading a body (`body` is set),
-waiting for an answer, a tunnel's end (`tunnel`), and saying farewell.
+waiting for an answer, a tunnel's end (`tunnel`), and saying farewell. The module is long because
+these states share the attributes of one connection.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,12 @@ from zope.interface import implementer
 
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
-from veloflux.core.flow.stages import redirection
 from veloflux.core.flow.upload import RATE_GRACE_S, Upload
 from veloflux.core.wire import hygiene
 from veloflux.core.wire.answer import answer
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import RequestFields
 from veloflux.core.wire.http1 import RequestHead, read_request
-from veloflux.core.wire.upgrade import check_handshake
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.farewell import Farewell
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 # client when its next request has to wait.
 _READ_AHEAD = 64 * 1024
 _UNREAD = 64 * 1024
+# Seconds that a draining process gives to a connection that has not said anything yet.
+_FIRST_REQUEST_S = 1.0
 _RETRY_AFTER = b"Retry-After: 1\r\n"
 
 
@@ -48,6 +49,7 @@ class Downstream(Protocol, Timed):
     body: Upload | None = None
     tunnel: Tunnel | None = None
     _buffer = b""
+    _seen = 0
     _fields: RequestFields | None = None
     _lines = b""
     _is_last = False
@@ -97,15 +99,17 @@ class Downstream(Protocol, Timed):
                 if not self._buffer:
                     break
             try:
-                head = read_request(self._buffer, self.limits, self._fields)
+                head = read_request(self._buffer, self.limits, self._fields, self._seen)
             except ProtocolError as problem:
                 self.listener.count_error("http1", problem.kind)
                 self._refuse(None, problem)
                 return
             if head is None:
+                self._seen = len(self._buffer)
                 self._wait_for_head()
                 return
             self._buffer = self._buffer[head.size :]
+            self._seen = 0
             self._head_since = NEVER
             self._begin(head)
         if self.bridge is None and self._farewell is None:
@@ -174,13 +178,17 @@ class Downstream(Protocol, Timed):
             self._refuse(head, ProtocolError(404, "route", "No route leads there."), request_id)
             return
         bridge = Bridge(self, head, lane, request_id, now)
+        stages = lane.stages
         try:
-            self._prepare(bridge)
+            bridge.accept = stages.admit(head)
+            if fields.length != 0:
+                limits, limit = self.limits, stages.route.max_body_bytes
+                limit = limits.max_body_bytes if limit is None else limit
+                self.body = Upload(exchange.request_body(head, limit), limit, limits, now)
         except ProtocolError as problem:
             self._refuse(head, problem, request_id, lane)
             return
         self.bridge = bridge
-        stages = lane.stages
         pool = lane.pools.pick(self.plane.luck())
         assert pool is not None
         lines = self._lines
@@ -195,19 +203,6 @@ class Downstream(Protocol, Timed):
         else:
             self._watch_body(self.limits.body_timeout_s, now)
         bridge.start(pool, lines)
-
-    def _prepare(self, bridge: Bridge) -> None:
-        """What can refuse a request before a backend hears of it."""
-        head, lane = bridge.head, bridge.lane
-        exchange.check_method(head)
-        if lane.stages.redirect is not None:
-            raise redirection(lane.stages.redirect, head)
-        if head.fields.length != 0:
-            limits, limit = self.limits, lane.max_body_bytes
-            limit = limits.max_body_bytes if limit is None else limit
-            self.body = Upload(exchange.request_body(head, limit), limit, limits, bridge.started)
-        if head.fields.upgrade and lane.websocket:
-            bridge.accept = check_handshake(head)
 
     # Its body
 
@@ -359,7 +354,12 @@ class Downstream(Protocol, Timed):
 
     def drain(self) -> None:
         """The process is going: close when idle, else after the answer."""
-        if self.bridge is None and self.tunnel is None and not self._buffer:
+        if self.bridge is not None or self.tunnel is not None or self._buffer:
+            return
+        if self._fields is None:
+            # Just accepted: its first request may be on the way.
+            self.plane.deadlines.arm(self, self.plane.deadlines.now() + _FIRST_REQUEST_S)
+        else:
             self._close()
 
     def _close(self, *, linger: bool = False) -> None:

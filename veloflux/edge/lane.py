@@ -36,11 +36,9 @@ class Tally:
 class Lane:
     """One route of the snapshot in force; requests under way keep the lane that took them."""
 
-    __slots__ = ("max_body_bytes", "pools", "stages", "tally", "websocket")
+    __slots__ = ("pools", "stages", "tally")
 
     def __init__(self, route: Route, pools: dict[str, Pool], tally: Tally) -> None:
         self.stages = Stages(route)
         self.pools = Split([(pools[share.pool], share.weight) for share in route.pools])
         self.tally = tally
-        self.max_body_bytes = route.max_body_bytes
-        self.websocket = route.websocket

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+from veloflux.core.flow.exchange import check_method
 from veloflux.core.model.traffic import HeaderEdits, Redirect, Route
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import without
 from veloflux.core.wire.grammar import ANY_FIELD
 from veloflux.core.wire.http1 import RequestHead
+from veloflux.core.wire.upgrade import check_handshake
 
 Edit = Callable[[bytes], bytes]
 
@@ -21,7 +23,7 @@ _SECURITY = (
 class Stages:
     """One route, compiled; an edit is None where the route asks for none."""
 
-    __slots__ = ("edit_request", "edit_response", "redirect", "route", "strip")
+    __slots__ = ("_redirect", "edit_request", "edit_response", "route", "strip")
 
     def __init__(self, route: Route) -> None:
         self.route = route
@@ -29,7 +31,18 @@ class Stages:
         self.strip = len(prefix) if route.strip_prefix else 0
         self.edit_request = _editing(route.request_headers)
         self.edit_response = _securing(_editing(route.response_headers), route.security_headers)
-        self.redirect = route.redirect
+        self._redirect = route.redirect
+
+    def admit(self, head: RequestHead) -> bytes | None:
+        """Raise ProtocolError for a request that is answered here, redirects included.
+
+        Return what a backend must answer to a WebSocket handshake, None when this is none (or the
+        route allows none: then the wish to upgrade is not passed on).
+        """
+        check_method(head)
+        if self._redirect is not None:
+            raise _redirection(self._redirect, head)
+        return check_handshake(head) if head.fields.upgrade and self.route.websocket else None
 
     def target(self, head: RequestHead) -> bytes:
         """The request target for the backend: the normalised path, less a stripped prefix."""
@@ -38,7 +51,7 @@ class Stages:
         return head.path + head.query
 
 
-def redirection(redirect: Redirect, head: RequestHead) -> ProtocolError:
+def _redirection(redirect: Redirect, head: RequestHead) -> ProtocolError:
     """The answer of a route that redirects; `to` ending in a slash gets the path and query."""
     to = redirect.to.encode("ascii")
     if to.endswith(b"/"):

@@ -47,14 +47,17 @@ class ResponseHead:
         self.size = size
 
 
-def read_request(buffer: bytes, limits: Limits, last: RequestFields | None) -> RequestHead | None:
+def read_request(
+    buffer: bytes, limits: Limits, last: RequestFields | None, seen: int = 0
+) -> RequestHead | None:
     """Read the head at the start of `buffer`; None when more bytes are needed.
 
-    `last` are the fields of the request before on this connection. Raises ProtocolError.
+    `last` are the fields of the request before on this connection, `seen` is how much of `buffer`
+    was there the last time. Raises ProtocolError.
     """
-    end = buffer.find(END)
+    end = buffer.find(END, seen - 3 if seen > 3 else 0)
     if end < 0:
-        _refuse_early(buffer, limits)
+        _refuse_early(buffer, limits, seen)
         return None
     eol = buffer.find(b"\r\n")
     block = buffer[eol + 1 : end + 4]
@@ -131,12 +134,14 @@ def _long_target(limits: Limits) -> ProtocolError:
     return ProtocolError(414, "target", f"The target is over {limits.max_target_bytes} bytes.")
 
 
-def _refuse_early(buffer: bytes, limits: Limits) -> None:
+def _refuse_early(buffer: bytes, limits: Limits, seen: int) -> None:
     """Refuse a head that is not whole yet but can no longer become a good one."""
     eol = buffer.find(b"\r\n")
     line = buffer if eol < 0 else buffer[:eol]
     space = line.find(b" ")
-    if (space < 0 and len(line) > _LONGEST_METHOD) or grammar.BROKEN.search(buffer):
+    if (space < 0 and len(line) > _LONGEST_METHOD) or grammar.BROKEN.search(
+        buffer, seen - 1 if seen else 0
+    ):
         raise bad_request("grammar", "These bytes are not an HTTP/1.1 request.")
     if eol < 0:
         if len(line) - space > limits.max_target_bytes + len(b" HTTP/1.1\r"):
