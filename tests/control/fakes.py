@@ -1,0 +1,32 @@
+"""A fleet and health checks that are as a test says."""
+
+from veloflux.core.policy.health import State
+from veloflux.fleet.probes import Counts
+from veloflux.fleet.supervisor import WorkerStatus
+from veloflux.fleet.worker import State as WorkerState
+
+
+class FakeFleet:
+    def __init__(self, *states: WorkerState) -> None:
+        self.is_draining = False
+        self.restarts = 3
+        self.workers = [
+            WorkerStatus(i, 1000 + i, state, 7, 1, 5, 50.0) for i, state in enumerate(states)
+        ]
+
+    @property
+    def is_ready(self) -> bool:
+        serving = [worker.state is WorkerState.SERVING for worker in self.workers]
+        return any(serving) and not self.is_draining
+
+    def status(self) -> tuple[WorkerStatus, ...]:
+        return tuple(self.workers)
+
+
+class FakeChecks:
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self.found: dict[tuple[str, str], State] = {}
+
+    def states(self) -> dict[tuple[str, str], State]:
+        return self.found

@@ -1,0 +1,168 @@
+"""What all workers counted, merged, as one Prometheus page.
+
+Counters and histograms are sums over all workers that ever ran. Gauges are sums over those that
+run: each tally carries all of its worker's gauges, and they go with it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from operator import add
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
+
+from veloflux.control.exposition import Labels, Value, render
+from veloflux.core.model import metrics
+from veloflux.core.model.metrics import Distribution, Family, Sample, Tally
+from veloflux.core.model.traffic import Snapshot
+
+# Lines that one family may have. Ten thousand routes have 180,000 in a histogram of latencies;
+# whoever meters more sees them added up as `other`, and not a page that grows without end.
+MAX_LINES = 200_000
+OTHER = "other"
+
+_FAMILIES = {family.name: family for family in metrics.FAMILIES}
+# The labels whose values the configuration chooses: their series go when the thing is gone.
+_CONFIGURED = ("route", "pool", "backend", "listener")
+
+Families = Iterable[tuple[Family, Mapping[Labels, Value]]]
+_Values = dict[str, dict[Labels, Value]]
+
+
+class Metrics:
+    """Merges tallies and writes the page.
+
+    `own` is asked for the families that this process knows by itself; what it returns is called
+    with the rest of the work by `in_thread`, where it keeps nobody waiting.
+    """
+
+    def __init__(
+        self,
+        own: Callable[[], Callable[[], Families]],
+        in_thread: Callable[[Callable[[], bytes]], Awaitable[bytes]],
+        max_lines: int = MAX_LINES,
+    ) -> None:
+        self._max_lines = max_lines
+        self._own = own
+        self._in_thread = in_thread
+        self._sums: _Values = {}
+        self._gauges: dict[int, _Values] = {}
+        self._configured: dict[str, frozenset[str]] = dict.fromkeys(_CONFIGURED, frozenset())
+        self._leaving: dict[str, frozenset[str]] = {}
+        self._waiting: list[Deferred[bytes]] | None = None
+
+    def merge(self, worker: int, tally: Tally) -> None:
+        """Take what a worker counted since its last tally, and all its gauges."""
+        gauges: _Values = {}
+        for sample in tally.samples:
+            if _FAMILIES[sample.family].kind == "gauge":
+                gauges.setdefault(sample.family, {})[sample.labels] = sample.value
+            else:
+                self.add(sample)
+        for distribution in tally.distributions:
+            self.add_distribution(distribution)
+        self._gauges[worker] = gauges
+
+    def add(self, sample: Sample) -> None:
+        """Add to a counter."""
+        values, labels = self._series(sample.family, sample.labels)
+        values[labels] = _number(values.get(labels, 0.0)) + sample.value
+
+    def add_distribution(self, distribution: Distribution) -> None:
+        """Add to a histogram."""
+        values, labels = self._series(distribution.family, distribution.labels)
+        before = values.get(labels)
+        if before is None:
+            values[labels] = (distribution.counts, distribution.sum)
+        else:
+            assert isinstance(before, tuple)
+            # A new tuple, not a changed list: the page may be written from it at this moment.
+            counts = tuple(map(add, before[0], distribution.counts))
+            values[labels] = (counts, before[1] + distribution.sum)
+
+    def observe(self, family: Family, labels: Labels, value: float) -> None:
+        """Add one observation to a histogram."""
+        counts = [0] * (len(family.buckets) + 1)
+        counts[bisect_left(family.buckets, value)] = 1
+        self.add_distribution(Distribution(family.name, labels, tuple(counts), value))
+
+    def forget(self, worker: int) -> None:
+        """Drop the gauges of a worker that is gone."""
+        self._gauges.pop(worker, None)
+
+    def configure(self, snapshot: Snapshot) -> None:
+        """Drop the series of what two configurations in a row no longer know.
+
+        Two, because requests that began under the one before may still end.
+        """
+        configured = {
+            "route": frozenset(route.id for route in snapshot.routes),
+            "pool": frozenset(pool.name for pool in snapshot.pools),
+            "backend": frozenset(str(b.address) for pool in snapshot.pools for b in pool.backends),
+            "listener": frozenset(listener.name for listener in snapshot.listeners),
+        }
+        for label, known in configured.items():
+            gone = self._leaving.get(label, frozenset()) - known
+            self._leaving[label] = self._configured[label] - known
+            if gone:
+                self._drop(label, gone)
+        self._configured = configured
+
+    def _drop(self, label: str, gone: frozenset[str]) -> None:
+        for name, values in self._sums.items():
+            if label in _FAMILIES[name].labels:
+                place = _FAMILIES[name].labels.index(label)
+                for labels in [labels for labels in values if labels[place] in gone]:
+                    del values[labels]
+
+    def _series(self, name: str, labels: Labels) -> tuple[dict[Labels, Value], Labels]:
+        """Where to count these labels: under themselves, or under `other` when there are many."""
+        values = self._sums.setdefault(name, {})
+        if labels in values or len(values) < self._max_lines // lines_of(_FAMILIES[name]):
+            return values, labels
+        self.add(Sample(metrics.METRICS_DROPPED.name, (name,), 1.0))
+        return values, (OTHER,) * len(labels)
+
+    def page(self) -> Deferred[bytes]:
+        """Write the page; whoever asks while one is being written gets the same."""
+        is_first = self._waiting is None
+        together = self._waiting = self._waiting or []
+        waiting: Deferred[bytes] = Deferred(together.remove)
+        together.append(waiting)
+        if is_first:
+            ensureDeferred(self._write()).addBoth(self._answer)
+        return waiting
+
+    async def _write(self) -> bytes:
+        own = self._own()
+        sums = {name: dict(values) for name, values in self._sums.items()}
+        gauges = list(self._gauges.values())
+        return await self._in_thread(lambda: render(_ordered(sums, gauges, own())))
+
+    def _answer(self, result: bytes | Failure) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        for deferred in list(waiting):
+            deferred.callback(result)
+
+
+def _ordered(sums: _Values, gauges: list[_Values], own: Families) -> Families:
+    """Put everything in the order of the table, gauges added up."""
+    found = sums
+    for worker in gauges:
+        for name, values in worker.items():
+            total = found.setdefault(name, {})
+            for labels, value in values.items():
+                total[labels] = _number(total.get(labels, 0.0)) + _number(value)
+    for family, of_own in own:
+        found.setdefault(family.name, {}).update(of_own)
+    return [(family, found[family.name]) for family in metrics.FAMILIES if family.name in found]
+
+
+def lines_of(family: Family) -> int:
+    """Return how many lines of the page one series of this family has."""
+    return len(family.buckets) + 3 if family.kind == "histogram" else 1
+
+
+def _number(value: Value) -> float:
+    assert not isinstance(value, tuple)
+    return value
