@@ -91,10 +91,12 @@ ROW, LEFT, WIDTH = 28, 150, 720
 def picture(found: dict, work: str = "http") -> str:
     """One work of a `document` as an SVG: a bar for each peer, shortest first."""
     shown = found["works"][work]
-    rows = sorted((peer["median"], peer["label"]) for peer in shown["peers"].values())
+    # The floor is there to work by, not to choose by.
+    found_peers = (peer for key, peer in shown["peers"].items() if key != "floor")
+    rows = sorted((peer["median"], peer["label"]) for peer in found_peers)
     # One far-off peer would squeeze all others to a line: its bar is cut, its figure is not.
-    longest = min(rows[-1][0], 8 * rows[0][0])
-    room = WIDTH - LEFT - 90
+    longest = min(rows[-1][0], 12 * rows[0][0])
+    room = WIDTH - LEFT - 130
     bars = []
     for place, (cost, label) in enumerate(rows):
         y = 52 + place * ROW
