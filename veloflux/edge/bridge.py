@@ -17,6 +17,7 @@ from veloflux.core.wire.hygiene import VIA
 from veloflux.edge.carrier import Carrier
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.lane import Lane
+from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Backend, Pool
 from veloflux.edge.tunnel import Tunnel
 from veloflux.edge.upstream import Upstream
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 TUNNEL_IDLE_S = 3600.0
 
 
-class Bridge(Carrier, Timed):
+class Bridge(Carrier, Outcome, Timed):
     """Lives from a request's head to the last byte of its answer, or until either side is gone.
 
     `accept` is what a backend must answer to a WebSocket handshake; None when none was made.
@@ -38,12 +39,6 @@ class Bridge(Carrier, Timed):
     upstream: Upstream | None = None
     answer: Relay | None = None
     accept: bytes | None = None
-    backend_name = ""
-    status = 0
-    bytes_in = 0
-    bytes_out = 0
-    sent_at = 0.0
-    answered_at = 0.0
     _upload: Valve | None = None
     _download: Valve | None = None
     _tunnel: Tunnel | None = None
@@ -57,6 +52,7 @@ class Bridge(Carrier, Timed):
         self.plane = downstream.plane
         self.head = head
         self.lane = lane
+        self.tally = lane.tally
         self.request_id = request_id
         self.started = now
         self.is_sent = head.fields.length == 0
@@ -80,7 +76,6 @@ class Bridge(Carrier, Timed):
         upstream.bridge = self
         self.sent_at = now
         backend = upstream.backend
-        self.backend_name = backend.name
         head, stages = self.head, self.lane.stages
         authority = head.authority
         if not authority or not stages.route.preserve_host:
@@ -316,7 +311,7 @@ class Bridge(Carrier, Timed):
             self._cut("SD" if failure.termination.isupper() else "sD")
             return
         self._drop_backend()
-        self.failure = failure
+        self.error = failure.reason
         self.status = failure.status
         self._over(self.plane.deadlines.now(), failure.termination)
         self.downstream.answer_failure(self, failure)

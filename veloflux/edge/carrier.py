@@ -30,6 +30,7 @@ class Carrier:
     plane: "Plane"
     pool: Pool
     backend: Backend | None = None
+    last_backend: Backend | None = None
     attempts = 0
     failure: Failure | None = None
     _dialling: "Dialling | None" = None
@@ -41,7 +42,7 @@ class Carrier:
         if backend is None:
             self.gave_up(self.failure or exchange.NO_BACKEND)
             return
-        self.backend = backend
+        self.backend = self.last_backend = backend
         backend.inflight += 1
         self.attempts += 1
         if backend.idle and self.takes_idle():

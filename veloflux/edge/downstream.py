@@ -24,6 +24,7 @@ from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.farewell import Farewell
 from veloflux.edge.lane import Lane
+from veloflux.edge.outcome import Refusal
 from veloflux.edge.transport import unsent
 from veloflux.edge.tunnel import Tunnel
 
@@ -309,10 +310,15 @@ class Downstream(Protocol, Timed):
             and head.fields.length == 0
             and not self.listener.is_draining
         )
-        request_id = request_id or self.plane.next_id()
+        now = self.plane.deadlines.now()
+        refusal = Refusal(self, head, self.plane.unrouted if lane is None else lane.tally)
+        refusal.started = now
+        refusal.request_id = request_id or self.plane.next_id()
+        refusal.status = problem.status
+        refusal.error = problem.kind
         self.body = None
-        self._write_answer(problem, head, request_id, closing=not keep)
-        self.plane.record_refused(self, head, problem, request_id, lane)
+        self._write_answer(problem, head, refusal.request_id, closing=not keep)
+        self.plane.record(refusal, now, "LR" if problem.status < 400 else "PR")
         if not keep:
             self._close(linger=head is None or head.fields.length != 0)
 

@@ -1,5 +1,6 @@
 """A route at run time: its compiled stages, its pools, and what was counted on it."""
 
+import json
 from collections import defaultdict
 
 from veloflux.core.flow.exchange import KNOWN_METHODS
@@ -14,13 +15,15 @@ from veloflux.edge.pool import Pool
 class Tally:
     """What is counted on one route; it outlives the snapshots that have the route.
 
-    `answers` counts by method, then by the first digit of the status.
+    `answers` counts by method, then by the first digit of the status; `text` is the route's id for
+    the log.
     """
 
-    __slots__ = ("answers", "bytes_in", "bytes_out", "latency", "route")
+    __slots__ = ("answers", "bytes_in", "bytes_out", "latency", "route", "text")
 
     def __init__(self, route: str) -> None:
         self.route = route
+        self.text = json.dumps(route)
         self.answers: defaultdict[bytes, list[int]] = defaultdict(lambda: [0] * 6)
         self.bytes_in = 0
         self.bytes_out = 0

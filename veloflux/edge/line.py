@@ -1,122 +1,71 @@
 """One access-log line, as JSON or in the combined format.
 
-Every value is escaped, none is longer than _LONGEST; a query is logged by its length alone, for it
-may hold secrets, and so are the queries of referrers left out.
+Nothing in a value can end its string or the line, and no value is longer than _LONGEST. A query is
+logged by its length alone, for it may hold secrets; referrers are logged without theirs.
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple
+
+from veloflux.edge.outcome import Outcome
 
 _LONGEST = 1024
 
-
-class Entry(NamedTuple):
-    """What one request or relayed connection leaves behind. Times in seconds, sizes in bytes."""
-
-    wall: float
-    request_id: bytes
-    listener: str
-    client: str
-    peer: str
-    method: bytes
-    scheme: bytes
-    host: bytes
-    path: bytes
-    query_len: int
-    protocol: str
-    status: int
-    bytes_in: int
-    bytes_out: int
-    route: str
-    pool: str
-    backend: str
-    attempts: int
-    connect: float
-    ttfb: float
-    total: float
-    termination: str
-    error: str
-    version: int
-    referrer: bytes
-    agent: bytes
+Line = Callable[[Outcome, float, float, str, int], str]
+"""Of an outcome, the Unix time of its end, its seconds, its termination, the snapshot's version."""
 
 
-def json_line(entry: Entry) -> str:
-    """A JSON object and a line feed; what does not apply is left empty or 0."""
-    (
-        wall,
-        request_id,
-        listener,
-        client,
-        peer,
-        method,
-        scheme,
-        host,
-        path,
-        query_len,
-        protocol,
-        status,
-        bytes_in,
-        bytes_out,
-        route,
-        pool,
-        backend,
-        attempts,
-        connect,
-        ttfb,
-        total,
-        termination,
-        error,
-        version,
-        _,
-        _,
-    ) = entry
+def json_line(outcome: Outcome, wall: float, total: float, termination: str, version: int) -> str:
+    """A JSON object; what does not apply is empty or 0."""
+    downstream = outcome.downstream
+    listener = downstream.listener
+    head = outcome.head
+    backend = outcome.last_backend
+    started, sent, answered = outcome.started, outcome.sent_at, outcome.answered_at
+    path = head.path
+    if b'"' in path or len(path) > _LONGEST:
+        path = json.dumps(path[:_LONGEST].decode("ascii"))[1:-1].encode("ascii")
     return (
-        f'{{"ts":"{_rfc3339(wall)}","request_id":"{request_id.decode()}","listener":{_text(listener)}'
-        f',"client_ip":"{client}","peer_ip":"{peer}","method":"{method.decode()[:64]}"'
-        f',"scheme":"{scheme.decode()}","host":{_text(host.decode())},"path":{_text(path.decode())}'
-        f',"query_len":{query_len},"protocol":"{protocol}","status":{status},"bytes_in":{bytes_in}'
-        f',"bytes_out":{bytes_out},"route":{_text(route)},"pool":{_text(pool)},"backend":{_text(backend)}'
-        f',"attempts":{attempts},"t":{{"connect_ms":{connect * 1e3:.3f},"ttfb_ms":{ttfb * 1e3:.3f}'
-        f',"total_ms":{total * 1e3:.3f}}},"termination":"{termination}","error":"{error}"'
-        f',"config_version":{version}}}\n'
+        f'{{"ts":"{_rfc3339(wall)}","request_id":"{outcome.request_id.decode()}"'
+        f',"listener":{listener.text},"client_ip":"{downstream.client}"'
+        f',"peer_ip":"{downstream.peer}","method":"{head.method.decode()}"'
+        f',"scheme":"{listener.scheme.decode()}","host":"{head.host.decode()}"'
+        f',"path":"{path.decode()}","query_len":{len(head.query)}'
+        f',"protocol":"{listener.protocols[head.fields.minor]}","status":{outcome.status}'
+        f',"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}'
+        f',"route":{outcome.tally.text},"pool":{outcome.pool.text}'
+        f',"backend":{backend.text if backend else '""'},"attempts":{outcome.attempts}'
+        f',"t":{{"connect_ms":{(sent - started) * 1e3 if sent else 0.0:.3f}'
+        f',"ttfb_ms":{(answered - sent) * 1e3 if answered else 0.0:.3f}'
+        f',"total_ms":{total * 1e3:.3f}}},"termination":"{termination}"'
+        f',"error":"{outcome.error}","config_version":{version}}}\n'
     )
 
 
-def combined_line(entry: Entry) -> str:
+def combined_line(
+    outcome: Outcome, wall: float, total: float, termination: str, version: int
+) -> str:
     """The combined log format of Apache's httpd."""
-    when = datetime.fromtimestamp(entry.wall, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
-    request = _quoted(b"%b %b" % (entry.method, entry.path))
+    head, downstream = outcome.head, outcome.downstream
+    when = datetime.fromtimestamp(wall, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    protocol = downstream.listener.protocols[head.fields.minor]
+    referrer = (head.fields.value(b"referer") or b"").partition(b"?")[0]
+    agent = head.fields.value(b"user-agent") or b""
     return (
-        f'{entry.client} - - [{when}] "{request} {entry.protocol}" {entry.status or "-"}'
-        f' {entry.bytes_out or "-"} "{_quoted(entry.referrer.partition(b"?")[0]) or "-"}"'
-        f' "{_quoted(entry.agent) or "-"}"\n'
-    )
-
-
-def _text(value: str) -> str:
-    return (
-        f'"{value}"'
-        if value.isascii()
-        and value.isprintable()
-        and '"' not in value
-        and "\\" not in value
-        and len(value) <= _LONGEST
-        else json.dumps(value[:_LONGEST])
+        f'{downstream.client} - - [{when}] "{_quoted(head.method + b" " + head.path)} {protocol}"'
+        f' {outcome.status or "-"} {outcome.bytes_out or "-"} "{_quoted(referrer) or "-"}"'
+        f' "{_quoted(agent) or "-"}"\n'
     )
 
 
 def _quoted(value: bytes) -> str:
-    """Between double quotes: nothing in it can end them or the line."""
-    text = value[:_LONGEST].decode("latin-1")
-    if '"' not in text and "\\" not in text and text.isascii() and text.isprintable():
-        return text
+    """For between double quotes: nothing in it can end them or the line."""
     return "".join(
         character
         if character.isascii() and character.isprintable() and character not in '"\\'
         else f"\\x{ord(character):02x}"
-        for character in text
+        for character in value[:_LONGEST].decode("latin-1")
     )
 
 

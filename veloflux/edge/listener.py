@@ -1,5 +1,6 @@
 """A listener at run time: who may connect, what its connections are given, what was counted."""
 
+import json
 from collections import Counter
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ class Listener(Factory):
     """Builds a protocol per accepted connection; lives as long as its address is configured."""
 
     noisy = False
-    scheme = b"http"
 
     def __init__(self, model: ListenerModel, plane: "Plane") -> None:
         self.plane = plane
@@ -40,6 +40,11 @@ class Listener(Factory):
         self.model = model
         self._max_connections = -(-model.limits.max_connections // workers)
         self.name = model.name
+        self.text = json.dumps(model.name)
+        is_http = model.protocol == "http"
+        self.scheme = b"http" if is_http else b"tcp"
+        # By the minor version of a request, for the log.
+        self.protocols = ("HTTP/1.0", "HTTP/1.1") if is_http else ("TCP", "TCP")
         self.limits = model.limits
         self._trusted = [ip_network(network) for network in model.trusted_proxies]
 

@@ -5,23 +5,17 @@ A swap to another snapshot is one assignment to `table`; whoever is under way ke
 
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.task import LoopingCall
 
 from veloflux.core.policy.route import Table
-from veloflux.core.wire.error import ProtocolError
-from veloflux.core.wire.http1 import RequestHead
 from veloflux.edge.access_log import AccessLog
 from veloflux.edge.deadlines import Deadlines
 from veloflux.edge.lane import Lane, Tally
-from veloflux.edge.line import Entry, json_line
+from veloflux.edge.line import Line, json_line
+from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Pool
-
-if TYPE_CHECKING:
-    from veloflux.edge.bridge import Bridge
-    from veloflux.edge.downstream import Downstream
-    from veloflux.edge.relay import Relay
 
 LOG_FLUSH_S = 0.5
 
@@ -41,7 +35,7 @@ class Plane:
         self.version = 0
         self.is_draining = False
         self.log: AccessLog | None = None
-        self.format: Callable[[Entry], str] = json_line
+        self.line: Line = json_line
         # What no route took: its requests are counted too.
         self.unrouted = Tally("")
         self._wall = wall
@@ -71,136 +65,28 @@ class Plane:
         self._requests += 1
         return b"%b%08x" % (self._prefix, self._requests)
 
-    def record(self, bridge: "Bridge", now: float, termination: str) -> None:
-        """Account for a request that went to a lane."""
-        total = now - bridge.started
-        tally = bridge.lane.tally
-        head = bridge.head
-        tally.count(head.method, bridge.status, total)
-        tally.bytes_in += bridge.bytes_in
-        tally.bytes_out += bridge.bytes_out
-        if self.log is None:
-            return
-        downstream = bridge.downstream
-        sent, answered = bridge.sent_at, bridge.answered_at
-        self.log.append(
-            self.format(
-                Entry(
-                    self._offset + now,
-                    bridge.request_id,
-                    downstream.listener.name,
-                    downstream.client,
-                    downstream.peer,
-                    head.method,
-                    downstream.listener.scheme,
-                    head.host,
-                    head.path,
-                    len(head.query),
-                    "HTTP/1.1" if head.fields.minor else "HTTP/1.0",
-                    bridge.status,
-                    bridge.bytes_in,
-                    bridge.bytes_out,
-                    tally.route,
-                    bridge.pool.name,
-                    bridge.backend_name,
-                    bridge.attempts,
-                    sent - bridge.started if sent else 0.0,
-                    answered - sent if answered else 0.0,
-                    total,
-                    termination,
-                    bridge.failure.reason if bridge.failure else "",
-                    self.version,
-                    *_for_combined(head, self.format),
-                )
+    def record(self, outcome: Outcome, now: float, termination: str) -> None:
+        """Account for a request: count it on its route, write its line."""
+        total = now - outcome.started
+        tally = outcome.tally
+        tally.count(outcome.head.method, outcome.status, total)
+        tally.bytes_in += outcome.bytes_in
+        tally.bytes_out += outcome.bytes_out
+        if self.log is not None:
+            self.log.append(
+                self.line(outcome, self._offset + now, total, termination, self.version)
             )
-        )
 
-    def record_relayed(self, relay: "Relay", now: float, termination: str) -> None:
-        """Account for a TCP connection."""
-        listener, tunnel = relay.listener, relay.tunnel
-        bytes_in, bytes_out = (tunnel.bytes_in, tunnel.bytes_out) if tunnel else (0, 0)
-        listener.bytes_in += bytes_in
-        listener.bytes_out += bytes_out
-        if self.log is None:
-            return
-        attached = relay.attached_at
-        self.log.append(
-            self.format(
-                Entry(
-                    self._offset + now,
-                    self.next_id(),
-                    listener.name,
-                    relay.peer,
-                    relay.peer,
-                    b"",
-                    b"tcp",
-                    b"",
-                    b"",
-                    0,
-                    "TCP",
-                    0,
-                    bytes_in,
-                    bytes_out,
-                    "",
-                    relay.pool.name,
-                    relay.backend_name,
-                    relay.attempts,
-                    attached - relay.started if attached else 0.0,
-                    0.0,
-                    now - relay.started,
-                    termination,
-                    relay.failure.reason if relay.failure else "",
-                    self.version,
-                    b"",
-                    b"",
-                )
+    def record_relayed(self, outcome: Outcome, now: float, termination: str) -> None:
+        """Account for a relayed connection."""
+        listener = outcome.downstream.listener
+        listener.bytes_in += outcome.bytes_in
+        listener.bytes_out += outcome.bytes_out
+        if self.log is not None:
+            total = now - outcome.started
+            self.log.append(
+                self.line(outcome, self._offset + now, total, termination, self.version)
             )
-        )
-
-    def record_refused(
-        self,
-        downstream: "Downstream",
-        head: RequestHead | None,
-        problem: ProtocolError,
-        request_id: bytes,
-        lane: Lane | None,
-    ) -> None:
-        """Account for a request that was answered here; `head` None when it could not be read."""
-        tally = self.unrouted if lane is None else lane.tally
-        tally.count(head.method if head else b"other", problem.status, 0.0)
-        if self.log is None:
-            return
-        self.log.append(
-            self.format(
-                Entry(
-                    self._offset + self.deadlines.now(),
-                    request_id,
-                    downstream.listener.name,
-                    downstream.client,
-                    downstream.peer,
-                    head.method if head else b"-",
-                    downstream.listener.scheme,
-                    head.host if head else b"",
-                    head.path if head else b"-",
-                    len(head.query) if head else 0,
-                    "HTTP/1.1" if head is None or head.fields.minor else "HTTP/1.0",
-                    problem.status,
-                    0,
-                    0,
-                    tally.route,
-                    "",
-                    "",
-                    0,
-                    0.0,
-                    0.0,
-                    0.0,
-                    "LR" if problem.status < 400 else "PR",
-                    problem.kind,
-                    self.version,
-                    *_for_combined(head, self.format),
-                )
-            )
-        )
 
     def _second(self) -> None:
         wall = self._wall()
@@ -210,10 +96,3 @@ class Plane:
     def _flush_log(self) -> None:
         if self.log is not None:
             self.log.flush()
-
-
-def _for_combined(head: RequestHead | None, line: Callable[[Entry], str]) -> tuple[bytes, bytes]:
-    """Referer and User-Agent, which only the combined format has; finding them costs a search."""
-    if head is None or line is json_line:
-        return b"", b""
-    return head.fields.value(b"referer") or b"", head.fields.value(b"user-agent") or b""

@@ -1,5 +1,6 @@
 """A pool at run time: its backends' connections and health, and the picker over the usable ones."""
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ class Backend:
     def __init__(self, pool: "Pool", model: BackendModel) -> None:
         self.pool = pool
         self.name = str(model.address)
+        self.text = json.dumps(self.name)
         # What it is called in a Host field when the client's own is not passed on.
         self.authority = b"localhost" if model.address.path else self.name.encode("ascii")
         self.inflight = 0
@@ -59,6 +61,7 @@ class Pool:
 
     def __init__(self, model: PoolModel, luck: Callable[[], float]) -> None:
         self.name = model.name
+        self.text = json.dumps(model.name)
         self.backends: dict[str, Backend] = {}
         self.retries: dict[str, int] = {}
         self._luck = luck

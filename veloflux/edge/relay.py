@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from veloflux.core.flow.exchange import Failure
 from veloflux.edge.carrier import Carrier
+from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Backend
 from veloflux.edge.tunnel import Tunnel
 
@@ -17,19 +18,17 @@ if TYPE_CHECKING:
 
 
 @implementer(IHalfCloseableProtocol)
-class Relay(Protocol, Carrier):
+class Relay(Protocol, Carrier, Outcome):
     """The client's side; nothing is read from it before its backend is there."""
 
     transport: Any
 
     tunnel: Tunnel | None = None
-    backend_name = ""
-    attached_at = 0.0
 
     def __init__(self, listener: "Listener", peer: str) -> None:
         self.listener = listener
         self.plane = listener.plane
-        self.peer = peer
+        self.peer = self.client = peer
 
     def connectionMade(self) -> None:
         self.listener.join(self)
@@ -49,8 +48,7 @@ class Relay(Protocol, Carrier):
         """The backend is there: couple the two."""
         assert self.backend is not None
         self._dialling = None
-        self.backend_name = self.backend.name
-        self.attached_at = self.plane.deadlines.now()
+        self.sent_at = self.plane.deadlines.now()
         tunnel = Tunnel(
             self.transport,
             upstream.transport,
@@ -65,7 +63,7 @@ class Relay(Protocol, Carrier):
         self.transport.resumeProducing()
 
     def gave_up(self, failure: Failure) -> None:
-        self.failure = failure
+        self.error = failure.reason
         self._record(failure.termination)
         self.transport.abortConnection()
 
@@ -93,7 +91,12 @@ class Relay(Protocol, Carrier):
         self._record(termination)
 
     def _record(self, termination: str) -> None:
+        if self.tunnel is not None:
+            self.bytes_in, self.bytes_out = self.tunnel.bytes_in, self.tunnel.bytes_out
+        self.request_id = self.plane.next_id()
+        self.downstream = self
         self.plane.record_relayed(self, self.plane.deadlines.now(), termination)
+        del self.downstream
 
 
 @implementer(IHalfCloseableProtocol)

@@ -231,7 +231,7 @@ class Service:
             self._log_dropped += plane.log.dropped
         plane.log = log
         is_combined = wanted is not None and wanted.format == "combined"
-        plane.format = combined_line if is_combined else json_line
+        plane.line = combined_line if is_combined else json_line
 
     def _discard_prepared(self) -> None:
         prepared, self._prepared = self._prepared, None
