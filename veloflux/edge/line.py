@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from veloflux.edge.outcome import Outcome
 
 _LONGEST = 1024
+_NONE = '""'
 
 Line = Callable[[Outcome, float, float, str, int], str]
 """Of an outcome, the Unix time of its end, its seconds, its termination, the snapshot's version."""
@@ -35,7 +36,7 @@ def json_line(outcome: Outcome, wall: float, total: float, termination: str, ver
         f',"protocol":"{listener.protocols[head.fields.minor]}","status":{outcome.status}'
         f',"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}'
         f',"route":{outcome.tally.text},"pool":{outcome.pool.text}'
-        f',"backend":{backend.text if backend else '""'},"attempts":{outcome.attempts}'
+        f',"backend":{backend.text if backend else _NONE},"attempts":{outcome.attempts}'
         f',"t":{{"connect_ms":{(sent - started) * 1e3 if sent else 0.0:.3f}'
         f',"ttfb_ms":{(answered - sent) * 1e3 if answered else 0.0:.3f}'
         f',"total_ms":{total * 1e3:.3f}}},"termination":"{termination}"'
