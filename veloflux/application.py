@@ -64,8 +64,6 @@ def _raise_descriptor_limit() -> None:
         _log.info(
             "raised the limit of open files from {soft} to {wanted}", soft=soft, wanted=wanted
         )
-    else:
-        _log.debug("the limit of open files is {soft}", soft=soft)
 
 
 def _fail() -> None:

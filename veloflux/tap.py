@@ -46,7 +46,12 @@ def makeService(options: Options) -> IService:
     try:
         return build(reactor, options["config"])
     except ConfigError as error:
-        _refuse(*map(str, error.problems))
+        _refuse(
+            *(
+                f"warning: {problem}" if problem.code == "advice" else str(problem)
+                for problem in error.problems
+            )
+        )
     except ListenError as error:
         _refuse(f"{options['config']}: {error}")
 
@@ -71,5 +76,5 @@ def _install_reactor() -> None:
 def _refuse(*lines: str) -> NoReturn:
     """Say what is wrong, without the usage text that would push it off the screen; exit code 1."""
     for line in lines:
-        print(f"veloflux: {line}" if len(lines) == 1 else line, file=sys.stderr)
+        print(line, file=sys.stderr)
     sys.exit(1)

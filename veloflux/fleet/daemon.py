@@ -76,12 +76,12 @@ class Daemon(Service):
         super().stopService()
         self._is_stopping = True
         self._notify.stopping("draining")
-        self._log.info(
-            "draining: {connections} connections have {deadline:.0f} s to finish; "
-            "a second signal ends them at once",
-            connections=sum(worker.connections for worker in self._supervisor.status()),
-            deadline=DRAIN_DEADLINE_S,
-        )
+        if self._has_started:
+            self._log.info(
+                "draining: what is in flight has {deadline:.0f} s to finish; "
+                "a second signal ends it at once",
+                deadline=DRAIN_DEADLINE_S,
+            )
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -154,6 +154,7 @@ class Daemon(Service):
         self._notify.ready(f"serving configuration {self._supervisor.version}")
 
     def _reopen(self) -> None:
+        self._log.info("log files are opened anew")
         self._supervisor.reopen()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from veloflux.config.diff import diff
 from veloflux.config.load import Loaded
@@ -100,6 +101,8 @@ class Reloader:
 
     def _tell(self, result: object, batch: list[Deferred[Reloaded]]) -> None:
         self._is_running = False
+        if isinstance(result, Failure) and not result.check(ReloadError):
+            self.last = Last(self._wall(), False, (f"internal error: {result.value!r}",))
         for asked in batch:
             asked.callback(result)  # type: ignore[arg-type]  # or a Failure, which is as well
         self._run()
@@ -109,7 +112,7 @@ class Reloader:
         try:
             result = await self._change(await self._read(self._tried))
         except ConfigError as error:
-            problems = tuple(map(str, error.problems))
+            problems = tuple(str(found) for found in error.problems if found.code != "advice")
         except (ListenError, RolloutError) as error:
             problems = (str(error),)
         except ReloadError as error:

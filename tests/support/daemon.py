@@ -1,0 +1,145 @@
+"""The daemon as an operator runs it: `twistd -n veloflux`, in a process of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+TWISTD = str(Path(sys.executable).with_name("twistd"))
+# Long enough for a machine that does much else; nothing waits so long that works.
+PATIENCE_S = 30.0
+
+
+def wait_for(what: str, condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Wait until the condition holds; raises AssertionError, naming what did not happen."""
+    end = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not happen within {patience_s:.0f} s")
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    """Say whether there is such a process that has not ended; a zombie has."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+class Daemon:
+    """One daemon, in a temporary directory that goes with it.
+
+    Give the whole text of a configuration file. Its addresses may have port 0; `port` tells which
+    it became. Use it as a context, or call `close`: nothing it started is left behind.
+    """
+
+    def __init__(
+        self,
+        configuration: str,
+        *,
+        arguments: tuple[str, ...] = (),
+        environ: Mapping[str, str] | None = None,
+        directory: str | None = None,
+    ) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="veloflux-")
+        self.directory = Path(self._temporary.name)
+        self.file = self.directory / "veloflux.yaml"
+        self.file.write_text(configuration)
+        self._log = self.directory / "output"
+        self._mark = 0
+        command = [TWISTD, "-n", "--pidfile=", *arguments, "veloflux", "-c", str(self.file)]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=directory or self.directory,
+                env={**os.environ, **(environ or {})},
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "Daemon":
+        return self.ready()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ready(self) -> "Daemon":
+        """Wait until it serves."""
+        try:
+            self.wait_for_log(" serving: ")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    @property
+    def output(self) -> str:
+        """All that it has printed: its log, and the access log where that has no file."""
+        return self._log.read_text(errors="replace")
+
+    @property
+    def workers(self) -> list[int]:
+        """The worker processes, in the order of their start."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        try:
+            return [int(pid) for pid in children.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+
+    def port(self, listener: int = 0) -> int:
+        """Return the port of the listener at this place in the configuration."""
+        ports = re.findall(r"listening on \S+:(\d+) \(", self.output)
+        return int(ports[listener])
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait until it has printed this text, since the last such wait."""
+
+        def has_printed() -> bool:
+            at = self.output.find(text, self._mark)
+            if at < 0:
+                if self.process.poll() is not None and text not in self.output[self._mark :]:
+                    raise AssertionError(f"{text!r} cannot come, for the daemon has ended")
+                return False
+            self._mark = at + len(text)
+            return True
+
+        try:
+            wait_for(f"{text!r} in the log", has_printed)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the log is:\n{self.output}") from None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the daemon, not its workers, a signal."""
+        self.process.send_signal(number)
+
+    def reload(self, configuration: str) -> None:
+        """Write another configuration and have it read; waits for nothing."""
+        self.file.write_text(configuration)
+        self.signal(signal.SIGHUP)
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code, negative for a signal."""
+        try:
+            return self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the daemon did not end; the log is:\n{self.output}") from None
+
+    def close(self) -> None:
+        """End it and its workers, whatever state they are in."""
+        workers = self.workers
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for worker in workers:
+            if is_running(worker):
+                os.kill(worker, signal.SIGKILL)
+        self._temporary.cleanup()
