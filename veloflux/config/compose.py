@@ -55,17 +55,19 @@ def compose(text: str, parser: type = PARSER) -> tuple[Node | None, list[Documen
         for event in events:
             tree.feed(event)
     except yaml.MarkedYAMLError as error:
-        raise _explained(error) from None
+        raise _explained(error, text) from None
     except yaml.reader.ReaderError as error:
         raise DocumentError(f"a character that YAML does not allow ({error.reason})") from None
     return tree.root, tree.faults
 
 
-def _explained(error: yaml.MarkedYAMLError) -> DocumentError:
+def _explained(error: yaml.MarkedYAMLError, text: str) -> DocumentError:
     problem = str(error.problem)
     hints = (hint for start, hint in _HINTS if problem.startswith(start))
     hint = next(hints, "see https://yaml.org/spec/1.2.2 for the syntax")
     mark = error.problem_mark or error.context_mark
+    if mark is not None and "${" in "".join(text.splitlines()[mark.line : mark.line + 1]):
+        hint = 'within { } and [ ] a variable needs quotes: "${NAME}"'
     context = f"{error.context}, " if error.context else ""
     began = error.context_mark
     if mark is not None and began is not None and began.line != mark.line:

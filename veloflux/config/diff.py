@@ -107,25 +107,26 @@ def _flat(value: Any, prefix: str = "") -> dict[str, object]:
 
 
 def _compare(old: dict[str, object], new: dict[str, object]) -> Iterator[str]:
-    told = set()
     for path in old | new:
         if path in old and path in new:
             if old[path] != new[path]:
-                secret = path in _SECRET
-                yield (
-                    f"{path} changed"
-                    if secret
-                    else f"{path} changed from {_say(old[path])} to {_say(new[path])}"
-                )
-            continue
-        # A section that one of them has not: `health_check` beside `health_check.type`.
-        for section in (path, path.rpartition(".")[0]):
-            if (section in old) != (section in new) and section not in told:
-                told.add(section)
-                if section in old and old[section] is None:
-                    yield f"{section} added"
-                elif section in new and new[section] is None:
-                    yield f"{section} removed"
+                yield f"{path} changed{_values(path, old, new)}"
+        # Else one of them has a section, and for the other it is None: `health_check` here is
+        # `health_check.type` and others there.
+        elif _is_section(path, new):
+            yield f"{path} added"
+        elif _is_section(path, old):
+            yield f"{path} removed"
+
+
+def _is_section(path: str, values: dict[str, object]) -> bool:
+    return any(other.startswith(f"{path}.") for other in values)
+
+
+def _values(path: str, old: dict[str, object], new: dict[str, object]) -> str:
+    if path in _SECRET:
+        return ""
+    return f" from {_say(old[path])} to {_say(new[path])}"
 
 
 def _say(value: object) -> str:

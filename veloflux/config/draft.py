@@ -42,9 +42,10 @@ _COMPARED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Sections by their index in the file; `pool_names` has those of wrong pools as well.
+    """Sections by their index in the file.
 
-    `is_whole` says that nothing had to be left out.
+    `pool_names` has those of wrong pools as well; None when they cannot all be known. `is_whole`
+    says that nothing had to be left out.
     """
 
     admin: Admin | None = None
@@ -52,7 +53,7 @@ class Draft:
     listeners: dict[int, Listener] = field(default_factory=dict)
     pools: dict[int, Pool] = field(default_factory=dict)
     routes: dict[int, Route] = field(default_factory=dict)
-    pool_names: tuple[str, ...] = ()
+    pool_names: tuple[str, ...] | None = None
     is_whole: bool = False
 
 
@@ -77,16 +78,25 @@ def salvage(data: object, wrong: Iterable[Loc]) -> Draft:
     for loc in wrong:
         depth = 2 if loc[:1] in (("listeners",), ("pools",), ("routes",)) else 1
         by_section.setdefault(loc[:depth], []).append(loc[depth:])
-    pools = data.get("pools")
-    names = [pool.get("name") for pool in _list(pools) if isinstance(pool, dict)]
     return Draft(
         admin=_section(Admin, data.get("admin", {}), by_section.get(("admin",), [])),
         metrics=_section(Metrics, data.get("metrics", {}), by_section.get(("metrics",), [])),
         listeners=_sections(Listener, "listeners", data, by_section),
         pools=_sections(Pool, "pools", data, by_section),
         routes=_sections(Route, "routes", data, by_section),
-        pool_names=tuple(name for name in names if isinstance(name, str)),
+        pool_names=_pool_names(data.get("pools", []), by_section),
     )
+
+
+def _pool_names(pools: object, wrong: dict[Loc, list[Loc]]) -> tuple[str, ...] | None:
+    if ("pools",) in wrong:
+        return None
+    names = []
+    for i, pool in enumerate(_list(pools)):
+        if not isinstance(pool, dict) or ("name",) in wrong.get(("pools", i), []):
+            return None
+        names.append(str(pool.get("name")))
+    return tuple(names)
 
 
 def _list(value: object) -> list[object]:

@@ -132,7 +132,7 @@ def _quantity(minimum: int) -> WithJsonSchema:
 
 
 _DURATION_SCHEMA = _schema(
-    "duration", r"^(0|[1-9][0-9]{0,8})(ms|s|m|h)$", "250ms", "5s", "2m", "1h"
+    "duration", r"^(0|[1-9][0-9]{0,9})(ms|s|m|h)$", "250ms", "5s", "2m", "1h"
 )
 _ADDRESS_SCHEMA = _schema(
     "address", r"^(unix:/.+|.+:[0-9]{1,5})$", "127.0.0.1:8080", "[::1]:8080", "unix:/run/app.sock"

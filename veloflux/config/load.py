@@ -51,17 +51,20 @@ def load(path: str, environ: Mapping[str, str], version: int = 1) -> Loaded:
     """
     try:
         # Not to wait for ever when it is a pipe that nobody writes to.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                raise ConfigError([Problem(path, 0, "", "is not a file", code="file")])
-            content = file.read(MAX_BYTES + 1)
+        with open(path, "rb", opener=_open_at_once) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(MAX_BYTES + 1) if stat.S_ISREG(mode) else None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         wrong = f"cannot be read: {why}; give the path of a file that this user may read"
         raise ConfigError([Problem(path, 0, "", wrong, code="file")]) from None
+    if content is None:
+        raise ConfigError([Problem(path, 0, "", "is not a file; give one's path", code="file")])
     return read(content, path, environ, version, is_public=bool(mode & stat.S_IROTH))
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def read(

@@ -47,7 +47,7 @@ class Reading:
             return Substituted("")
         if is_used:
             self.from_environment.add(loc)
-        return Substituted(text) if node.plain else text
+        return Substituted(text)
 
 
 def _check_encoding(text: str) -> None:

@@ -4,7 +4,7 @@ import re
 
 # In milliseconds: the smallest step, and what every duration is a whole number of.
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
-_DURATION = re.compile(r"(?P<count>0|[1-9][0-9]{0,8})(?P<unit>ms|s|m|h)")
+_DURATION = re.compile(r"(?P<count>0|[1-9][0-9]{0,9})(?P<unit>ms|s|m|h)")
 LONGEST_S = 720 * 3600.0
 
 _UNITS_B = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

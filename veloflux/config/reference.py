@@ -43,8 +43,8 @@ How values are written:
 - **address**: `host:port`, `[v6]:port` or `unix:/path`.
 - **`${NAME}`** in a value takes an environment variable, `${NAME:-default}` has a default for one
   that is unset or empty; `$${` stands for `${` itself. An unset variable without a default is an
-  error. Without quotes the value may also become a number, `true`, `false` or `null` where the key
-  asks for one.
+  error. The value may become a number, `true`, `false` or `null` where the key asks for one. Within
+  `{ }` and `[ ]` YAML wants quotes around it.
 
 The YAML is a strict part of version 1.2: only `true` and `false` are booleans, and `no`, `0755` and
 `12:30` are text. Tabs, duplicate keys, unknown keys, tags, merge keys and a second document are

@@ -21,8 +21,11 @@ _BODY = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-.*)?", re.DOT
 
 
 class Substituted(str):
-    """Text that came, at least in part, from `${NAME}` without quotes: where the key asks for a
-    number, `${PORT}` is one; where it asks for text, a password of digits stays text."""
+    """Text with `${NAME}` in it, after the replacement.
+
+    Where the key asks for a number, `${PORT}` is one; where it asks for text, a password of digits
+    stays text. Quotes make no difference: in `{}` and `[]` YAML needs them.
+    """
 
     __slots__ = ()
 
@@ -73,7 +76,7 @@ def substitute(text: str, environ: Mapping[str, str]) -> tuple[str, bool]:
 
 
 def retype(value: object) -> object:
-    """Return what a substituted plain scalar would be as a YAML value; others as they are."""
+    """Return what substituted text would be as a YAML value; other values as they are."""
     return resolve(str(value)) if type(value) is Substituted else value
 
 

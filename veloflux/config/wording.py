@@ -68,6 +68,8 @@ def suggest(word: str, words: Iterable[str]) -> str:
     """Say which of `words` was meant, or which there are."""
     choices = list(words)
     close = difflib.get_close_matches(word[:64].lower(), choices, n=1, cutoff=0.6)
+    if not close and len(word) > 2:
+        close = [choice for choice in choices if choice.startswith(word)]
     if close:
         return f"did you mean {quote(close[0])}?"
     if not choices:

@@ -108,7 +108,7 @@ def _target(draft: Draft, listener: Listener, loc: Loc) -> Iterator[Finding]:
         yield Finding(
             (*loc, "pool"), "is missing; a tcp listener says where connections go", "conflict"
         )
-    elif listener.pool not in draft.pool_names:
+    elif draft.pool_names is not None and listener.pool not in draft.pool_names:
         yield Finding(
             (*loc, "pool"),
             f"no pool is called {quote(listener.pool)}; {suggest(listener.pool, draft.pool_names)}",

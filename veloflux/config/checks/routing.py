@@ -22,7 +22,7 @@ _FORWARDING = (
 
 def routing(draft: Draft) -> Iterator[Finding]:
     """Check that routes are told apart, lead somewhere and can be reached."""
-    pools = frozenset(draft.pool_names)
+    pools = None if draft.pool_names is None else frozenset(draft.pool_names)
     ids: dict[str, int] = {}
     for i, route in draft.routes.items():
         loc: Loc = ("routes", i)
@@ -43,7 +43,7 @@ def routing(draft: Draft) -> Iterator[Finding]:
         yield Finding(("routes",), "there is none: every request is answered 404", "advice")
 
 
-def _target(pools: frozenset[str], route: Route, loc: Loc) -> Iterator[Finding]:
+def _target(pools: frozenset[str] | None, route: Route, loc: Loc) -> Iterator[Finding]:
     given = [key for key in ("pool", "pools", "redirect") if getattr(route, key) is not None]
     if not given:
         yield Finding(loc, "goes nowhere; give it one of pool, pools and redirect", "conflict")
@@ -56,7 +56,7 @@ def _target(pools: frozenset[str], route: Route, loc: Loc) -> Iterator[Finding]:
         names.append(((*loc, "pool"), route.pool))
     names += [((*loc, "pools", k, "pool"), x.pool) for k, x in enumerate(route.pools or ())]
     for at, name in names:
-        if name not in pools:
+        if pools is not None and name not in pools:
             yield Finding(
                 at,
                 f"no pool is called {quote(name)}; {suggest(name, sorted(pools))}",

@@ -1,0 +1,222 @@
+"""Nodes as a configuration file can make them, for properties."""
+
+from hypothesis import strategies as st
+
+from veloflux.core.model.address import Address
+from veloflux.core.model.node import Admin, Node
+from veloflux.core.model.traffic import (
+    AccessLog,
+    Backend,
+    HeaderEdits,
+    HealthCheck,
+    Keepalive,
+    Limits,
+    Listener,
+    Pool,
+    Redirect,
+    Route,
+    Share,
+    Snapshot,
+    Timeouts,
+)
+
+seconds = st.integers(1, 720 * 3600 * 1000).map(lambda ms: ms / 1000)
+sizes = st.one_of(st.integers(1, 2**53 - 1), st.integers(1, 4096).map(lambda n: n << 10))
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+titles = st.from_regex(r"[!-~]{1,30}", fullmatch=True)
+texts = st.text(
+    st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="\ufffe\uffff"), max_size=20
+)
+filled = texts.filter(bool)
+tokens = st.from_regex(r"X-[A-Za-z0-9]{1,10}", fullmatch=True)
+values = st.from_regex(r"(?:[!-~](?:[ \t!-~]{0,20}[!-~])?)?", fullmatch=True)
+fields = st.lists(
+    st.tuples(tokens, values), max_size=3, unique_by=lambda field: field[0].lower()
+).map(tuple)
+paths = st.from_regex(r"(?:/[a-z0-9_-]{1,8}){0,3}/?", fullmatch=True).map(lambda p: p or "/")
+hosts = st.one_of(
+    st.just("*"),
+    st.from_regex(r"(?:\*\.)?[a-z0-9]{1,8}(?:\.[a-z]{2,5}){1,2}", fullmatch=True),
+)
+
+
+@st.composite
+def addresses(draw: st.DrawFn) -> Address:
+    host = draw(st.sampled_from(("127.0.0.1", "::1", "app.internal", "10.0.0.7")))
+    inet = st.builds(Address, st.just(host), st.integers(1, 65535))
+    return draw(inet | st.from_regex(r"/[a-z0-9/ ]{1,30}", fullmatch=True).map(_unix))
+
+
+def _unix(path: str) -> Address:
+    return Address(path=path)
+
+
+limits = st.builds(
+    Limits,
+    max_connections=st.integers(1, 10**6),
+    max_connections_per_ip=st.integers(0, 10**6),
+    max_headers=st.integers(1, 1000),
+    max_header_bytes=st.integers(1024, 1 << 20),
+    max_target_bytes=st.integers(64, 1 << 18),
+    max_body_bytes=sizes | st.just(0),
+    header_timeout_s=seconds,
+    body_timeout_s=seconds,
+    min_body_rate=sizes,
+    keepalive_timeout_s=seconds,
+    write_timeout_s=seconds,
+)
+edits = st.builds(
+    HeaderEdits,
+    set=fields,
+    add=fields,
+    remove=st.lists(tokens, max_size=2, unique_by=str.lower).map(tuple),
+)
+checks = st.builds(
+    HealthCheck,
+    type=st.sampled_from(("http", "tcp")),
+    path=st.sampled_from(("/health", "/?deep=1")),
+    interval_s=st.integers(10, 10**6).map(lambda ms: ms / 1000),
+    timeout_s=seconds,
+    rise=st.integers(1, 100),
+    fall=st.integers(1, 100),
+    expected_status=st.lists(
+        st.tuples(st.integers(100, 300), st.integers(300, 599)), min_size=1, max_size=3
+    ).map(tuple),
+)
+backends = st.builds(
+    Backend,
+    address=addresses(),
+    weight=st.integers(0, 1000),
+    backup=st.booleans(),
+    enabled=st.booleans(),
+    labels=st.dictionaries(filled, texts, max_size=3),
+)
+
+
+@st.composite
+def pools(draw: st.DrawFn, name: str) -> Pool:
+    return Pool(
+        name=name,
+        backends=tuple(
+            draw(st.lists(backends, min_size=1, max_size=3, unique_by=lambda b: b.address))
+        ),
+        algorithm=draw(
+            st.sampled_from(("round_robin", "weighted_round_robin", "least_conn", "random"))
+        ),
+        health_check=draw(st.none() | checks),
+        timeouts=draw(
+            st.builds(
+                Timeouts,
+                connect_s=seconds,
+                first_byte_s=seconds,
+                idle_s=seconds,
+                total_s=seconds | st.just(0.0),
+            )
+        ),
+        keepalive=draw(
+            st.builds(Keepalive, max_idle=st.integers(0, 10**5), idle_timeout_s=seconds)
+        ),
+    )
+
+
+@st.composite
+def routes(draw: st.DrawFn, pool_names: list[str]) -> Route:
+    host, prefix = draw(hosts), draw(paths)
+    redirects = st.builds(
+        Redirect,
+        to=st.sampled_from(("https://example.org/", "/new", "http://[::1]:8080/a?b=c")),
+        status=st.sampled_from((301, 302, 303, 307, 308)),
+    )
+    redirect = draw(redirects) if not pool_names else draw(st.none() | redirects)
+    shares = st.lists(
+        st.builds(Share, st.sampled_from(pool_names or [""]), st.integers(0, 1000)),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda share: share.pool,
+    ).map(tuple)
+    return Route(
+        id=draw(st.just(host + prefix) | titles),
+        host=host,
+        path_prefix=prefix,
+        methods=tuple(draw(st.lists(st.sampled_from(("GET", "POST", "PURGE")), max_size=2))),
+        headers=draw(fields),
+        pools=() if redirect else draw(shares),
+        strip_prefix=draw(st.booleans()),
+        preserve_host=draw(st.booleans()),
+        request_headers=draw(edits),
+        response_headers=draw(edits),
+        redirect=redirect,
+        max_body_bytes=draw(st.none() | st.just(0) | sizes),
+        websocket=draw(st.booleans()),
+        security_headers=draw(st.booleans()),
+    )
+
+
+@st.composite
+def listeners(draw: st.DrawFn, pool_names: list[str]) -> Listener:
+    address = draw(addresses())
+    pool = draw(st.none() | st.sampled_from(pool_names)) if pool_names else None
+    return Listener(
+        name=draw(st.just(str(address)) | titles) if " " not in address.path else draw(titles),
+        address=address,
+        protocol="http" if pool is None else "tcp",
+        pool=pool,
+        trusted_proxies=tuple(draw(st.sets(st.sampled_from(("10.0.0.0/8", "fd00::/8"))))),
+        limits=draw(limits),
+    )
+
+
+def _key(route: Route) -> object:
+    return route.host, route.path_prefix.rstrip("/")
+
+
+@st.composite
+def snapshots(draw: st.DrawFn, taken: frozenset[Address] = frozenset()) -> Snapshot:
+    pool_names = draw(st.lists(names, max_size=3, unique=True))
+    found = draw(
+        st.lists(
+            listeners(pool_names),
+            min_size=1,
+            max_size=3,
+            unique_by=(lambda lis: lis.name, lambda lis: lis.address),
+        ).filter(lambda all: not taken.intersection(lis.address for lis in all))
+    )
+    return Snapshot(
+        version=draw(st.integers(1, 9)),
+        listeners=tuple(found),
+        pools=tuple(draw(pools(name)) for name in pool_names),
+        routes=tuple(
+            draw(st.lists(routes(pool_names), max_size=3, unique_by=(lambda route: route.id, _key)))
+        ),
+        access_log=draw(
+            st.none()
+            | st.builds(
+                AccessLog,
+                path=st.sampled_from((None, "/var/log/access.log")),
+                format=st.sampled_from(("json", "combined")),
+            )
+        ),
+    )
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> Node:
+    admin = Admin(
+        address=draw(
+            st.sampled_from((Address("127.0.0.1", 9090), Address(path="/run/veloflux/admin")))
+        ),
+        auth_enabled=draw(st.booleans()),
+        username=draw(filled.filter(lambda name: ":" not in name)),
+        password=draw(texts | st.sampled_from(("1234", "true", "null", "~", "${X}", "$${", "1e3"))),
+        insecure_admin=draw(st.booleans()),
+    )
+    metrics = draw(st.none() | st.just(Address("0.0.0.0", 9100)))
+    taken = frozenset((admin.address, *([] if metrics is None else [metrics])))
+    return Node(
+        workers=draw(st.integers(1, 1024)),
+        data_dir=draw(st.sampled_from(("/var/lib/veloflux", "/srv/a b", "/1"))),
+        admin=admin,
+        metrics_address=metrics,
+        log_level=draw(st.sampled_from(("debug", "info", "warn", "error", "critical"))),
+        snapshot=draw(snapshots(taken)),
+    )

@@ -1,0 +1,26 @@
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.config.files import FILE, SMALLEST, loaded
+from tests.config.strategies import nodes
+from veloflux.config.dump import dump
+from veloflux.config.load import read
+from veloflux.core.model.node import Node
+
+
+class Dump(SynchronousTestCase):
+    @given(nodes())
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    def test_what_is_written_is_read_as_the_same(self, node: Node) -> None:
+        """`load(dump(c)) == c`."""
+        again = read(dump(node).encode(), FILE, {"X": "y"}, node.snapshot.version)
+        self.assertEqual(again.node, node)
+
+    def test_leaves_defaults_out(self) -> None:
+        node = replace(loaded(SMALLEST).node, workers=2)
+        written = dump(node)
+        self.assertTrue(written.startswith("workers: 2\ndata_dir: /srv/conf/var\nlisteners:\n"))
+        found = [line.strip() for line in written.splitlines()[2:]]
+        self.assertEqual(found, [line.strip() for line in SMALLEST.splitlines()])
