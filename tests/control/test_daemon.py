@@ -75,7 +75,9 @@ class OwnFamiliesTests(SynchronousTestCase):
 class UsageTests(SynchronousTestCase):
     def test_adds_up_this_process_and_its_workers(self) -> None:
         with subprocess.Popen(
-            [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            [sys.executable, "-c", "import sys; sys.stdin.read()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
         ) as child:
             alone, both = usage([]), usage([child.pid])
             assert child.stdin is not None

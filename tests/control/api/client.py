@@ -1,0 +1,106 @@
+"""Requests to the admin API in memory: bytes in, bytes out."""
+
+import json
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from tests.control.fakes import FakeChecks, FakeFleet
+from veloflux.control.api.app import admin_site
+from veloflux.control.api.endpoint import Services
+from veloflux.control.api.site import AdminChannel, AdminSite
+from veloflux.control.metrics import Metrics
+from veloflux.control.services.operator import Operator
+from veloflux.control.services.status import Status
+from veloflux.core.model.node import Admin
+from veloflux.fleet.worker import State
+
+PASSWORD = "correct horse"
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def parse(raw: bytes) -> Response:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return Response(int(first.split()[1]), {k.lower(): v for k, v in headers.items()}, body)
+
+
+def basic(name: str, password: str) -> str:
+    return "Basic " + b64encode(f"{name}:{password}".encode()).decode()
+
+
+SIGNED_IN = {"Authorization": basic("admin", PASSWORD)}
+
+
+class Connection:
+    def __init__(self, site: AdminSite, peer: str = "127.0.0.1") -> None:
+        self.transport = StringTransport(peerAddress=IPv4Address("TCP", peer, 40000))
+        self.channel: AdminChannel = site.buildProtocol(None)
+        self.channel.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> bytes:
+        """What has been answered since the last time."""
+        self.transport.clear()
+        self.channel.dataReceived(data)
+        answered: bytes = self.transport.value()
+        return answered
+
+
+class Api:
+    """The admin API of a fake fleet, with a clock of its own."""
+
+    def __init__(
+        self,
+        admin: Admin | None = None,
+        page: Callable[[Callable[[], bytes]], Awaitable[bytes]] | None = None,
+        data_dir: str = "unused",
+    ) -> None:
+        self.clock = Clock()
+        self.fleet = FakeFleet(State.SERVING)
+        self.checks = FakeChecks()
+        self.status = Status(self.fleet, self.checks, self.clock.seconds, lambda: 1e9)
+        self.metrics = Metrics(lambda: tuple, page or (lambda work: succeed(work())))
+        self.threads: list[tuple[Callable[[], bool], Deferred[bool]]] = []
+        self.operator = Operator(self._in_thread, self.clock.seconds)
+        self.services = Services(self.status, self.metrics)
+        self.admin = admin or Admin(password=PASSWORD)
+        self.operator.configure(self.admin, data_dir)
+        self.site = admin_site(
+            self.clock, self.admin, self.services, self.operator, self.clock.seconds, "Proxy-1"
+        )
+
+    def _in_thread(self, work: Callable[[], bool]) -> Deferred[bool]:
+        done: Deferred[bool] = Deferred()
+        self.threads.append((work, done))
+        return done
+
+    def raw(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
+        fields = {"Host": "127.0.0.1:9090"} | headers
+        lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        peer: str = "127.0.0.1",
+    ) -> Response:
+        return parse(Connection(self.site, peer).send(self.raw(method, path, headers or {}, body)))

@@ -1,0 +1,146 @@
+"""Connections to the admin listener: limits and deadlines, as bytes."""
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
+
+from tests.control.api.client import SIGNED_IN, Api, Connection, parse
+from veloflux.control.api.app import ANSWER_DEADLINE_S
+from veloflux.control.api.gate import Gate
+from veloflux.control.api.site import (
+    MAX_BODY_BYTES,
+    MAX_CONNECTIONS,
+    REQUEST_DEADLINE_S,
+    AdminSite,
+)
+
+
+def close(connection: Connection) -> None:
+    connection.channel.connectionLost(Failure(ConnectionDone()))
+
+
+class BodyTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.api = Api()
+        self.connection = Connection(self.api.site)
+
+    def send(self, fields: dict[str, str], body: bytes = b"") -> bytes:
+        return self.connection.send(self.api.raw("GET", "/health", fields, body))
+
+    def test_a_small_body_is_read_and_ignored(self) -> None:
+        self.assertEqual(parse(self.send({"Content-Length": "3"}, b"abc")).status, 200)
+        self.assertEqual(parse(self.send({})).status, 200)
+
+    def test_a_long_body_is_refused_before_it_comes(self) -> None:
+        answer = parse(self.send({"Content-Length": str(MAX_BODY_BYTES + 1)}))
+        self.assertEqual((answer.status, answer.headers["connection"]), (413, "close"))
+        self.assertEqual(answer.headers["content-type"], "application/problem+json")
+        self.assertEqual(answer.json()["instance"], answer.headers["x-request-id"])
+
+    def test_who_asks_first_is_not_told_to_go_on(self) -> None:
+        fields = {"Content-Length": str(MAX_BODY_BYTES + 1), "Expect": "100-continue"}
+        answered = self.send(fields)
+        self.assertNotIn(b"100 Continue", answered)
+        self.assertEqual(parse(answered).status, 413)
+
+    def test_what_comes_after_the_refusal_is_thrown_away(self) -> None:
+        self.send({"Content-Length": str(MAX_BODY_BYTES + 1)})
+        self.assertEqual(self.connection.send(b"x" * MAX_BODY_BYTES), b"")
+        self.assertFalse(self.connection.transport.disconnecting)
+        self.assertEqual(self.connection.send(b"xGET /health HTTP/1.1\r\n\r\n"), b"")
+        self.assertTrue(self.connection.transport.disconnecting)
+
+    def test_a_body_of_unknown_length_is_refused_when_it_is_too_long(self) -> None:
+        chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+        self.send({"Transfer-Encoding": "chunked"})
+        for _ in range(MAX_BODY_BYTES // 0x4000):
+            self.assertEqual(self.connection.send(chunk), b"")
+        answered = self.connection.send(chunk)
+        self.assertEqual(parse(answered).status, 413)
+        self.assertEqual(self.connection.send(chunk + b"0\r\n\r\n"), b"")
+        self.assertTrue(self.connection.transport.disconnecting)
+
+
+class DeadlineTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.api = Api()
+        self.connection = Connection(self.api.site)
+
+    def test_a_request_that_drips_is_cut_off(self) -> None:
+        head = self.api.raw("GET", "/health", {"X-Long": "x" * 100})
+        for octet in head[: int(REQUEST_DEADLINE_S)]:
+            self.assertFalse(self.connection.transport.disconnecting)
+            self.connection.send(bytes([octet]))
+            self.api.clock.advance(1.0)
+        self.assertTrue(self.connection.transport.disconnecting)
+
+    def test_an_idle_connection_is_closed_after_the_same_time(self) -> None:
+        self.api.clock.advance(REQUEST_DEADLINE_S - 1)
+        self.assertEqual(parse(self.connection.send(self.api.raw("GET", "/", {}))).status, 200)
+        self.api.clock.advance(REQUEST_DEADLINE_S - 1)
+        self.assertFalse(self.connection.transport.disconnecting)
+        self.api.clock.advance(1.0)
+        self.assertTrue(self.connection.transport.disconnecting)
+
+    def test_an_answer_that_takes_too_long_is_given_up(self) -> None:
+        api = Api(page=lambda work: Deferred())
+        connection = Connection(api.site)
+        self.assertEqual(connection.send(api.raw("GET", "/metrics", SIGNED_IN)), b"")
+        connection.transport.clear()
+        api.clock.advance(ANSWER_DEADLINE_S)
+        answer = parse(connection.transport.value())
+        self.assertEqual((answer.status, answer.json()["status"]), (503, 503))
+
+    def test_who_leaves_is_not_answered(self) -> None:
+        page: Deferred[bytes] = Deferred()
+        api = Api(page=lambda work: page)
+        connection = Connection(api.site)
+        connection.send(api.raw("GET", "/metrics", SIGNED_IN))
+        close(connection)
+        page.callback(b"late")
+        self.assertEqual(connection.transport.value(), b"")
+        self.assertEqual(self.flushLoggedErrors(CancelledError), [])
+
+
+class ConnectionTests(SynchronousTestCase):
+    def test_their_number_is_bounded(self) -> None:
+        api = Api()
+        connections = [Connection(api.site) for _ in range(MAX_CONNECTIONS)]
+        self.assertIsNone(api.site.buildProtocol(None))
+        close(connections.pop())
+        self.assertEqual(parse(Connection(api.site).send(api.raw("GET", "/", {}))).status, 200)
+
+    def test_one_serves_many_requests(self) -> None:
+        api = Api()
+        connection = Connection(api.site)
+        for _ in range(3):
+            self.assertEqual(parse(connection.send(api.raw("GET", "/", {}))).status, 200)
+
+
+class FailureTests(SynchronousTestCase):
+    def test_a_bug_is_logged_and_tells_nothing(self) -> None:
+        api = Api(page=lambda work: fail(ZeroDivisionError("secret")))
+        answer = api.call("GET", "/metrics", SIGNED_IN)
+        self.assertEqual(answer.status, 500)
+        self.assertEqual(answer.headers["content-type"], "application/problem+json")
+        self.assertNotIn(b"secret", answer.body)
+        self.assertNotIn(b"Zero", answer.body)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_bug_outside_the_routing_is_a_problem_too(self) -> None:
+        class Broken(Resource):
+            isLeaf = True
+
+            def render(self, request: IRequest) -> int:
+                raise ZeroDivisionError("secret")
+
+        site = AdminSite(Gate(Broken(), None), Clock())
+        answer = parse(Connection(site).send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+        self.assertEqual(answer.status, 500)
+        self.assertEqual(answer.headers["content-type"], "application/problem+json")
+        self.assertNotIn(b"secret", answer.body)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -1,0 +1,1 @@
+"""The endpoints, as tables of rows."""
