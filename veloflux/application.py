@@ -9,6 +9,7 @@ import atexit
 import os
 import resource
 import time
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 from veloflux.config.load import Loaded, load
 from veloflux.fleet.daemon import Daemon
 from veloflux.fleet.notify import Notify
+from veloflux.fleet.probes import Probes
 from veloflux.fleet.process import Processes
 from veloflux.fleet.reload import Reloader
 from veloflux.fleet.sockets import Sockets
@@ -27,6 +29,19 @@ from veloflux.fleet.supervisor import Supervisor
 _DESCRIPTORS = 1_048_576
 
 _log = Logger()
+
+
+class _Company:
+    """What runs beside the workers."""
+
+    def __init__(self, probes: Probes) -> None:
+        self._probes = probes
+
+    def start(self) -> None:
+        """Nothing begins before the first configuration is in force."""
+
+    async def stop(self) -> None:
+        self._probes.stop()
 
 
 def build(reactor: Any, path: str) -> Daemon:
@@ -44,6 +59,7 @@ def build(reactor: Any, path: str) -> Daemon:
     sockets = Sockets()
     sockets.bind([listener.address for listener in node.snapshot.listeners], node.workers)
     supervisor = Supervisor(reactor, Processes(reactor, lambda: reloader.node.log_level), sockets)
+    probes = Probes(reactor, supervisor.mark, lambda *_: None, Random().random)  # noqa: S311  # no secret
 
     def read(version: int) -> Deferred[Loaded]:
         # A large file takes seconds, in which the admin listener and the checks go on.
@@ -51,8 +67,9 @@ def build(reactor: Any, path: str) -> Daemon:
             reactor, reactor.getThreadPool(), load, path, os.environ.copy(), version
         )
 
-    reloader = Reloader(node, supervisor, read, time.time)  # noqa: TID251  # the one place
-    return Daemon(reactor, supervisor, reloader, [], Notify(os.environ), _fail)
+    reloader = Reloader(node, supervisor, read, time.time)  # noqa: TID251  # the root knows it
+    reloader.on_applied.append(lambda node: probes.configure(node.snapshot))
+    return Daemon(reactor, supervisor, reloader, _Company(probes), Notify(os.environ), _fail)
 
 
 def _raise_descriptor_limit() -> None:

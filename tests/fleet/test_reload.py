@@ -43,6 +43,8 @@ class ReloadTests(SynchronousTestCase):
         self.reloader = Reloader(node(1), self.supervisor, self.read, self.clock.seconds)
         self.applied: list[Node] = []
         self.reloader.on_applied.append(self.applied.append)
+        self.refused: list[bool] = []
+        self.reloader.on_refused.append(lambda: self.refused.append(True))
         started = Deferred.fromCoroutine(self.reloader.start())
         self.answer()
         self.successResultOf(started)
@@ -67,6 +69,7 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(self.reloader.last, Last(self.clock.seconds(), False, error.problems))
         self.assertEqual(self.reloader.node, self.applied[0])
         self.assertEqual(self.supervisor.version, 1)
+        self.assertEqual(self.refused.pop(), True)
         return error.problems
 
     def test_the_first_configuration_is_told(self) -> None:
@@ -94,7 +97,8 @@ class ReloadTests(SynchronousTestCase):
         self.reads_as(node(2))
         self.assertEqual(self.successResultOf(asked).changes, ())
         self.assertEqual(self.supervisor.version, 1)
-        self.assertEqual((self.reloader.last, self.reloader.applied_at), (Last(1005.0), 1000.0))
+        self.assertEqual((self.reloader.last, self.reloader.applied_at), (Last(1005.0), 1005.0))
+        self.assertEqual(self.applied, [node(1), node(1)])
 
     def test_a_bad_file_changes_nothing_and_warnings_are_no_reasons(self) -> None:
         asked = self.reloader.reload()
@@ -182,6 +186,7 @@ class ReloadTests(SynchronousTestCase):
         self.reads[-1][1].errback(KeyError("surprise"))
         self.failureResultOf(asked, KeyError)
         self.assertFalse(self.reloader.last.is_success)
+        self.assertEqual(self.refused, [True])
         self.assertIn("surprise", self.reloader.last.problems[0])
 
     def test_a_reload_during_the_start_waits_for_it(self) -> None:

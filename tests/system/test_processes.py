@@ -381,11 +381,25 @@ class StopTests(Case):
         daemon.signal(signal.SIGTERM)
         daemon.wait_for_log("draining")
         self.assertIsNone(daemon.process.poll())
-        daemon.signal(signal.SIGTERM)
+        # One that comes right after the first is taken for the same.
+        told = "told a second time to stop"
+        wait_for("it", lambda: daemon.signal(signal.SIGTERM) or told in daemon.output)
         self.assertEqual(daemon.wait(), 0)
         self.assertFalse(any(map(is_running, workers)))
         thread.join()
         self.assertIsInstance(results[0], Exception)
+
+    def test_a_signal_that_comes_twice_at_once_is_one(self) -> None:
+        """As from timeout(1), which signals the process and then its group."""
+        daemon = self.daemon(configuration(self.backend.address))
+        thread, results = self.ask_held(daemon.port())
+        daemon.signal(signal.SIGTERM)
+        os.killpg(daemon.process.pid, signal.SIGTERM)
+        daemon.wait_for_log("draining")
+        self.backend.release.set()
+        thread.join()
+        self.assertEqual(results, ["one"])
+        self.assertEqual(daemon.wait(), 0)
 
     def test_ctrl_c_drains_although_workers_get_it_too(self) -> None:
         daemon = self.daemon(configuration(self.backend.address))

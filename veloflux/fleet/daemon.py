@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,14 +22,21 @@ from veloflux.fleet.signals import Signals
 from veloflux.fleet.sockets import ListenError
 from veloflux.fleet.supervisor import RolloutError, Supervisor
 
+# timeout(1) and others signal a process and then its group: that is one request, seen twice.
+SAME_SIGNAL_S = 0.1
 
-class Part(Protocol):
-    """Something that lives as long as the daemon: the checks, the admin listener."""
+
+class StartError(Exception):
+    """Something beside the workers cannot start."""
+
+
+class Company(Protocol):
+    """What runs beside the workers: the checks, the admin listener."""
 
     def start(self) -> None:
-        """Begin, once the workers serve."""
+        """Begin, before the workers do; raises OSError or ValueError with the reason."""
 
-    def stop(self) -> Deferred[None] | None:
+    async def stop(self) -> None:
         """End, once the workers are gone."""
 
 
@@ -46,19 +53,20 @@ class Daemon(Service):
         reactor: Any,
         supervisor: Supervisor,
         reloader: Reloader,
-        parts: list[Part],
+        company: Company,
         notify: Notify,
         fail: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._supervisor = supervisor
         self._reloader = reloader
-        self._parts = parts
+        self._company = company
         self._notify = notify
         self._fail = fail
         self._signals = Signals(
             reactor, stop=self._asked_to_stop, reload=self._reload, reopen=self._reopen
         )
+        self._asked_at = 0.0
         self._has_started = False
         self._is_stopping = False
         reloader.on_applied.append(self._applied)
@@ -86,23 +94,24 @@ class Daemon(Service):
 
     async def _stop(self) -> None:
         await self._supervisor.drain(DRAIN_DEADLINE_S)
-        if self._has_started:
-            for part in reversed(self._parts):
-                try:
-                    await maybeDeferred(part.stop)
-                except Exception:
-                    # One part's fault must not keep the process from ending.
-                    self._log.failure("stopping failed")
+        try:
+            await self._company.stop()
+        except Exception:
+            # A fault of theirs must not keep the process from ending.
+            self._log.failure("stopping failed")
         self._log.info("all workers are gone")
+        self._signals.deafen()
 
     def _start(self) -> None:
         if not self._is_stopping:
             Deferred.fromCoroutine(self._serve()).addErrback(self._failed)
 
     async def _serve(self) -> None:
+        try:
+            self._company.start()
+        except (OSError, ValueError) as error:
+            raise StartError(str(error)) from error
         await self._reloader.start()
-        for part in self._parts:
-            part.start()
         self._has_started = True
         node, status = self._reloader.node, self._supervisor.status()
         for listener in node.snapshot.listeners:
@@ -122,7 +131,7 @@ class Daemon(Service):
     def _failed(self, failure: Failure) -> None:
         if self._is_stopping:
             return
-        if failure.check(ListenError, RolloutError):
+        if failure.check(StartError, ListenError, RolloutError):
             self._log.critical("cannot start: {why}", why=failure.getErrorMessage())
         else:
             self._log.failure("cannot start", failure)
@@ -135,7 +144,10 @@ class Daemon(Service):
 
     def _asked_to_stop(self) -> None:
         if not self._is_stopping:
+            self._asked_at = self._reactor.seconds()
             self._reactor.stop()
+            return
+        if self._reactor.seconds() - self._asked_at < SAME_SIGNAL_S:
             return
         self._log.warn("told a second time to stop, so nothing more is waited for")
         self._supervisor.kill()

@@ -53,7 +53,8 @@ class Reloader:
     """Holds the configuration in force.
 
     `read` reads the file with a version for its snapshot, in a thread perhaps; its Deferred fails
-    with ConfigError. `wall` gives Unix time. `on_applied` is told each configuration in force.
+    with ConfigError. `wall` gives Unix time. `on_applied` is told the configuration in force after
+    each success, `on_refused` that a try has failed.
     """
 
     _log = Logger()
@@ -69,6 +70,7 @@ class Reloader:
         self.last = Last()
         self.applied_at = 0.0
         self.on_applied: list[Callable[[Node], None]] = []
+        self.on_refused: list[Callable[[], None]] = []
         self._supervisor = supervisor
         self._read = read
         self._wall = wall
@@ -102,7 +104,7 @@ class Reloader:
     def _tell(self, result: object, batch: list[Deferred[Reloaded]]) -> None:
         self._is_running = False
         if isinstance(result, Failure) and not result.check(ReloadError):
-            self.last = Last(self._wall(), False, (f"internal error: {result.value!r}",))
+            self._fail((f"internal error: {result.value!r}",))
         for asked in batch:
             asked.callback(result)  # type: ignore[arg-type]  # or a Failure, which is as well
         self._run()
@@ -119,7 +121,7 @@ class Reloader:
             problems = error.problems
         else:
             return result
-        self.last = Last(self._wall(), False, problems)
+        self._fail(problems)
         self._report(self._log.error, problems)
         self._log.error(
             "the configuration was not reloaded; version {version} stays in force",
@@ -139,8 +141,8 @@ class Reloader:
         if fixed:
             raise ReloadError(fixed)
         if _is_same(self.node, loaded.node):
-            self.last = Last(self._wall())
             self._log.info("the configuration was read again; nothing has changed")
+            self._settle(self.node)
             return Reloaded(self._supervisor.version, (), warnings)
         await self._supervisor.apply(loaded.node.snapshot, loaded.node.workers)
         texts = tuple(change.text for change in changes)
@@ -155,6 +157,11 @@ class Reloader:
         self.last = Last(self.applied_at)
         for tell in self.on_applied:
             tell(node)
+
+    def _fail(self, problems: tuple[str, ...]) -> None:
+        self.last = Last(self._wall(), False, problems)
+        for tell in self.on_refused:
+            tell()
 
     def _report(self, log: Callable[..., None], lines: tuple[str, ...]) -> None:
         for line in lines[:_SHOWN]:

@@ -35,6 +35,13 @@ class Signals:
         for number in self._actions:
             self._before[number] = signal.signal(number, self._caught)
 
+    def deafen(self) -> None:
+        """Let no request to stop in any more: we are as good as gone, with a good exit code.
+
+        Blocked, not ignored, because Twisted puts the default handlers back at its end.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+
     def _caught(self, number: int, frame: FrameType | None) -> None:
         caught = signal.Signals(number)
         before = self._before.get(caught)
