@@ -34,8 +34,8 @@ Basic, as `admin.username`:
 $ curl -u "admin:$(cat var/admin-password)" http://127.0.0.1:9090/api/status
 ```
 
-A path under `/api/` also answers under `/api/v1/`. Errors are `application/problem+json` (RFC 9457).
-Every answer has an `X-Request-ID`; a well-formed one of the caller's is kept.
+A path under `/api/` also answers under `/api/v1/`. Errors are `application/problem+json` (RFC
+9457). Every answer has an `X-Request-ID`; a well-formed one of the caller's is kept.
 """
 
 
