@@ -24,7 +24,7 @@ FRAME = {
 
 def pages() -> list[Path]:
     """Every document."""
-    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("news/*.md")])
+    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "news" / "README.md"])
 
 
 def anchors(page: Path) -> set[str]:
