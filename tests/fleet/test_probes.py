@@ -105,6 +105,22 @@ class StateTests(ProbesTestCase):
         self.refuse(checks[0])
         self.assertEqual((self.probes.states(), self.results), ({}, []))
 
+    def test_who_is_no_longer_checked_counts_as_usable(self) -> None:
+        self.probes.configure(snapshot(A, B))
+        self.reactor.advance(0.1)
+        for check in self.started():
+            self.refuse(check)
+        self.changes.clear()
+        self.probes.configure(snapshot(A, check=None))
+        self.assertEqual(self.changes, [("web", "192.0.2.1:80", True)])
+
+    def test_another_check_does_not_make_a_backend_usable_by_itself(self) -> None:
+        self.probes.configure(snapshot(A))
+        self.refuse(self.start())
+        self.changes.clear()
+        self.probes.configure(snapshot(A, check=HealthCheck(type="tcp", rise=5)))
+        self.assertEqual(self.changes, [])
+
     def test_the_same_backend_in_two_pools_has_two_states(self) -> None:
         pools = tuple(Pool(name, (Backend(A),), health_check=CHECK) for name in ("x", "y"))
         self.probes.configure(Snapshot(1, (), pools, ()))

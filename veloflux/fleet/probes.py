@@ -63,7 +63,8 @@ class Probes:
     def configure(self, snapshot: Snapshot) -> None:
         """Check the enabled backends of this snapshot.
 
-        Those whose address and check are as before keep their state and their rhythm.
+        Those whose address and check are as before keep their state and their rhythm. A backend
+        that is no longer checked counts as usable.
         """
         wanted: list[Key] = [
             (pool.name, backend.address, pool.health_check)
@@ -72,8 +73,14 @@ class Probes:
             for backend in pool.backends
             if backend.enabled
         ]
+        checked = {key[:2] for key in wanted}
+        known = {(pool.name, b.address) for pool in snapshot.pools for b in pool.backends}
         for key in self._probes.keys() - wanted:
-            self._probes.pop(key).stop()
+            probe = self._probes.pop(key)
+            probe.stop()
+            if not probe.health.is_usable and key[:2] in known - checked:
+                # Nobody will ever find it healthy again.
+                self._on_change(key[0], str(key[1]), True)
         new = [key for key in wanted if key not in self._probes]
         for key in new:
             spread = min(key[2].interval_s, _SPACING_S * len(new))

@@ -7,6 +7,7 @@ from tests.control.api.client import PASSWORD, SIGNED_IN, Api, Connection, basic
 from veloflux.control.api.endpoint import Endpoint, Reply
 from veloflux.control.api.guard import Guard
 from veloflux.control.api.problem import Problem
+from veloflux.control.services.operator import AT_ONCE, WAITING
 from veloflux.core.model.node import Admin
 
 WRONG = {"Authorization": basic("admin", "wrong")}
@@ -107,6 +108,15 @@ class ThrottleTests(SynchronousTestCase):
         answers = [c.send(api.raw("GET", "/metrics", WRONG)) for c in connections]
         self.assertEqual(answers[:5], [b""] * 5)
         self.assertEqual(parse(answers[5]).status, 429)
+
+    def test_too_many_at_once_are_told_to_come_back(self) -> None:
+        api = Api(Admin(), data_dir=self.mktemp())
+        head = api.raw("GET", "/metrics", WRONG)
+        peers = [f"192.0.2.{i}" for i in range(AT_ONCE + WAITING + 1)]
+        answers = [Connection(api.site, peer).send(head) for peer in peers]
+        self.assertEqual(set(answers[:-1]), {b""})
+        answer = parse(answers[-1])
+        self.assertEqual((answer.status, answer.headers["retry-after"]), (429, "1"))
 
 
 class PermissionTests(SynchronousTestCase):
