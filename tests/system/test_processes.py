@@ -132,6 +132,11 @@ class StartTests(Case):
                     caller.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                     self.assertIn(b"200 OK", caller.recv(4096))
 
+    def test_logs_from_the_level_that_is_asked_for(self) -> None:
+        news, plain = "worker 0 runs, pid", configuration(self.backend.address, workers=1)
+        self.assertNotIn(news, self.daemon(plain).output)
+        self.assertIn(news, self.daemon(plain + "logging: {level: debug}\n").output)
+
     def test_says_when_a_worker_cannot_serve_what_is_asked(self) -> None:
         text = configuration(
             self.backend.address, more="logging: {access: {path: /nonexistent/access.log}}\n"
