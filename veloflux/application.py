@@ -8,15 +8,31 @@ configuration's errors and an occupied port are told where the operator looks, a
 import atexit
 import os
 import resource
+import socket
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from veloflux.config.load import Loaded, load
+from veloflux.control.api.app import admin_site, metrics_site
+from veloflux.control.api.endpoint import Services
+from veloflux.control.api.site import AdminSite
+from veloflux.control.daemon import own_families
+from veloflux.control.metrics import Metrics
+from veloflux.control.services.operator import Operator
+from veloflux.control.services.status import Status
+from veloflux.core.model.address import Address
+from veloflux.core.model.metrics import HEALTH_CHECK_DURATION
+from veloflux.core.model.node import Node
+from veloflux.core.model.traffic import Snapshot
 from veloflux.fleet.daemon import Daemon
 from veloflux.fleet.notify import Notify
 from veloflux.fleet.probes import Probes
@@ -29,19 +45,7 @@ from veloflux.fleet.supervisor import Supervisor
 _DESCRIPTORS = 1_048_576
 
 _log = Logger()
-
-
-class _Company:
-    """What runs beside the workers."""
-
-    def __init__(self, probes: Probes) -> None:
-        self._probes = probes
-
-    def start(self) -> None:
-        """Nothing begins before the first configuration is in force."""
-
-    async def stop(self) -> None:
-        self._probes.stop()
+_Result = TypeVar("_Result")
 
 
 def build(reactor: Any, path: str) -> Daemon:
@@ -56,20 +60,90 @@ def build(reactor: Any, path: str) -> Daemon:
     node = loaded.node
     _raise_descriptor_limit()
 
-    sockets = Sockets()
-    sockets.bind([listener.address for listener in node.snapshot.listeners], node.workers)
-    supervisor = Supervisor(reactor, Processes(reactor, lambda: reloader.node.log_level), sockets)
-    probes = Probes(reactor, supervisor.mark, lambda *_: None, Random().random)  # noqa: S311  # no secret
+    def in_thread(work: Callable[[], _Result]) -> Deferred[_Result]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work)
 
     def read(version: int) -> Deferred[Loaded]:
         # A large file takes seconds, in which the admin listener and the checks go on.
-        return deferToThreadPool(
-            reactor, reactor.getThreadPool(), load, path, os.environ.copy(), version
-        )
+        return in_thread(lambda: load(path, os.environ.copy(), version))
 
+    sockets = Sockets()
+    sockets.bind([listener.address for listener in node.snapshot.listeners], node.workers)
+    supervisor = Supervisor(reactor, Processes(reactor, lambda: reloader.node.log_level), sockets)
     reloader = Reloader(node, supervisor, read, time.time)  # noqa: TID251  # the root knows it
-    reloader.on_applied.append(lambda node: probes.configure(node.snapshot))
-    return Daemon(reactor, supervisor, reloader, _Company(probes), Notify(os.environ), _fail)
+
+    def checked(pool: str, backend: str, ok: bool, took_s: float) -> None:
+        metrics.observe(HEALTH_CHECK_DURATION, (pool, backend), took_s)
+
+    luck = Random().random  # noqa: S311  # it spreads load, and guards no secret
+    probes = Probes(reactor, supervisor.mark, checked, luck)
+    status = Status(supervisor, probes, reactor.seconds, time.time)  # noqa: TID251  # as above
+    metrics = Metrics(lambda: own_families(status), in_thread)
+    supervisor.on_tally.append(metrics.merge)
+    supervisor.on_worker_gone.append(metrics.forget)
+
+    def applied(node: Node) -> None:
+        snapshot = replace(node.snapshot, version=supervisor.version)
+        probes.configure(snapshot)
+        metrics.configure(snapshot)
+        status.applied(snapshot, node.workers, _digest(snapshot))
+
+    reloader.on_applied.append(applied)
+    reloader.on_refused.append(status.refused)
+
+    operator = Operator(in_thread, reactor.seconds)
+    services = Services(status, metrics)
+    console = _Console(reactor, probes, lambda: operator.configure(node.admin, node.data_dir))
+    site = admin_site(
+        reactor, node.admin, services, operator, reactor.seconds, socket.gethostname()
+    )
+    console.serve("the admin API is on", node.admin.address, site)
+    if node.metrics_address is not None:
+        console.serve(
+            "metrics are on",
+            node.metrics_address,
+            metrics_site(reactor, services, operator, reactor.seconds),
+        )
+    return Daemon(reactor, supervisor, reloader, console, Notify(os.environ), _fail)
+
+
+class _Console:
+    """What runs beside the workers: the admin listener, that for metrics, and the checks."""
+
+    def __init__(self, reactor: Any, probes: Probes, unlock: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._probes = probes
+        self._unlock = unlock
+        self._sockets = Sockets()
+        self._served: list[tuple[str, Address, AdminSite]] = []
+        self._ports: list[Any] = []
+
+    def serve(self, words: str, address: Address, site: AdminSite) -> None:
+        """Bind an address for a site, which `start` serves; raises ListenError."""
+        self._sockets.bind([*(served for _, served, _ in self._served), address], 1)
+        self._served.append((words, address, site))
+
+    def start(self) -> None:
+        self._unlock()
+        self._sockets.listen()
+        for words, address, site in self._served:
+            sock = self._sockets.of(address, 0)
+            self._ports.append(self._reactor.adoptStreamPort(sock.fileno(), sock.family, site))
+            _log.info(
+                "{words} http://{address}", words=words, address=self._sockets.actual(address)
+            )
+
+    async def stop(self) -> None:
+        self._probes.stop()
+        for port in self._ports:
+            await port.stopListening()
+        self._sockets.close()
+
+
+def _digest(snapshot: Snapshot) -> str:
+    """Tell one content from another, whatever its version."""
+    content = msgspec.msgpack.encode(replace(snapshot, version=0))
+    return blake2b(content, digest_size=8).hexdigest()
 
 
 def _raise_descriptor_limit() -> None:

@@ -36,16 +36,16 @@ _threshold = LogLevelFilterPredicate()
 
 
 def set_level(name: str) -> None:
-    """Log from this level up: debug, info, warn, error or critical."""
+    """Log from this level up: debug, info, warn, error or critical.
+
+    Twisted's own news, such as that it listens, are for those who debug; its warnings for all.
+    """
+    level = LogLevel.levelWithName(name)
     # The empty namespace is the root of all.
-    _threshold.setLogLevelForNamespace("", LogLevel.levelWithName(name))
-
-
-def _quieten(name: str) -> None:
-    """Let Twisted's own news through only when somebody debugs; its warnings always."""
-    level = LogLevel.info if name == "debug" else LogLevel.warn
+    _threshold.setLogLevelForNamespace("", level)
     for namespace in ("log_legacy", "twisted"):
-        _threshold.setLogLevelForNamespace(namespace, level)
+        own = level if name == "debug" else max(level, LogLevel.warn)
+        _threshold.setLogLevelForNamespace(namespace, own)
 
 
 def limit(name: str) -> None:
@@ -64,7 +64,6 @@ def limit(name: str) -> None:
 def start(name: str) -> None:
     """Log a worker's events from this level up, to standard error."""
     set_level(name)
-    _quieten(name)
     os.set_blocking(2, False)
     observer = FilteringLogObserver(Lines(2), [_threshold])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

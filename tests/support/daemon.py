@@ -100,6 +100,18 @@ class Daemon:
         ports = re.findall(r"listening on \S+:(\d+) \(", self.output)
         return int(ports[listener])
 
+    @property
+    def admin(self) -> str:
+        """Where the admin API is, as host:port."""
+        found = re.search(r"the admin API is on http://(\S+)", self.output)
+        assert found is not None, self.output
+        return found[1]
+
+    @property
+    def password(self) -> str:
+        """The password that was made for the operator, if the configuration has none."""
+        return (self.directory / "var" / "admin-password").read_text().strip()
+
     def wait_for_log(self, text: str) -> None:
         """Wait until it has printed this text, since the last such wait."""
 

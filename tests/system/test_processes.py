@@ -15,14 +15,17 @@ from tests.support.backend import Backend
 from tests.support.daemon import PATIENCE_S, TWISTD, Daemon, is_running, wait_for
 
 # An address of its own: two listeners may not be configured alike, port 0 or not.
-ADMIN = "admin: {address: 127.0.0.9:0}\n"
+ADMIN = "127.0.0.9:0"
 
 
-def configuration(*backends: str, workers: int = 2, more: str = "", port: int = 0) -> str:
+def configuration(
+    *backends: str, workers: int = 2, more: str = "", port: int = 0, admin: str = ADMIN
+) -> str:
     """Write a file with one HTTP listener and one pool."""
     listed = "".join(f"      - address: {backend}\n" for backend in backends)
     return (
-        f"workers: {workers}\n{ADMIN}listeners:\n  - address: 127.0.0.1:{port}\n"
+        f"workers: {workers}\nadmin: {{address: {admin}}}\n"
+        f"listeners:\n  - address: 127.0.0.1:{port}\n"
         f"pools:\n  - name: app\n    backends:\n{listed}routes:\n  - pool: app\n{more}"
     )
 
@@ -157,11 +160,12 @@ class OccupiedPortTests(Case):
         self.taken = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(self.taken.close)
         self.port = self.taken.getsockname()[1]
+        self.text = configuration(self.backend.address, port=self.port)
 
     def run_twistd(self, *options: str) -> subprocess.CompletedProcess[str]:
         with tempfile.TemporaryDirectory() as directory:
             file = Path(directory, "veloflux.yaml")
-            file.write_text(configuration(self.backend.address, port=self.port))
+            file.write_text(self.text)
             return subprocess.run(
                 [TWISTD, *options, "veloflux", "-c", str(file)],
                 capture_output=True,
@@ -183,9 +187,15 @@ class OccupiedPortTests(Case):
         self.assertIn(f"cannot listen on 127.0.0.1:{self.port}", ended.stderr)
         self.assertNotIn("Traceback", ended.stdout + ended.stderr)
 
+    def test_of_the_admin_api(self) -> None:
+        self.text = configuration(self.backend.address, admin=f"127.0.0.1:{self.port}")
+        ended = self.run_twistd("-n", "--pidfile=")
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn(f"cannot listen on 127.0.0.1:{self.port}", ended.stderr)
+
     def test_beside_another_daemon_of_the_same_user(self) -> None:
         daemon = self.daemon(configuration(self.backend.address))
-        self.port = daemon.port()
+        self.text = configuration(self.backend.address, port=daemon.port())
         self.assertEqual(self.run_twistd("-n", "--pidfile=").returncode, 1)
 
 
@@ -378,6 +388,26 @@ class StopTests(Case):
         self.assertEqual(results, ["one"])
         self.assertEqual(daemon.wait(), 0)
         self.assertNotIn("Traceback", daemon.output)
+
+    def test_is_not_ready_while_it_drains(self) -> None:
+        daemon = self.daemon(configuration(self.backend.address))
+        self.assertEqual(self.is_ready(daemon), 200)
+        thread, results = self.ask_held(daemon.port())
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_for_log("draining")
+        self.assertEqual(self.is_ready(daemon), 503)
+        self.backend.release.set()
+        self.assertEqual(daemon.wait(), 0)
+        thread.join()
+        self.assertEqual(results, ["one"])
+
+    def is_ready(self, daemon: Daemon) -> int:
+        connection = http.client.HTTPConnection(daemon.admin, timeout=PATIENCE_S)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status
+        finally:
+            connection.close()
 
     def test_a_second_signal_ends_it_at_once(self) -> None:
         daemon = self.daemon(configuration(self.backend.address))
