@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from veloflux.config.compose import MAX_ALIASED, MAX_DEPTH, MAX_NODES, PARSER, compose
+from veloflux.config.compose import MAX_ALIASED, MAX_DEPTH, MAX_ITEMS, MAX_NODES, PARSER, compose
 from veloflux.config.nodes import Node, locate
 from veloflux.config.plain import Reading
 from veloflux.config.text import DocumentError
@@ -125,7 +125,11 @@ class Compose(SynchronousTestCase):
 
     def test_refuses_very_many_values(self) -> None:
         """C1: size caps."""
-        self.refused(f"[{'1,' * MAX_NODES}]", f"more than {MAX_NODES} values")
+        self.refused(f"[{'1,' * (MAX_ITEMS + 1)}]", f"more than {MAX_ITEMS} items")
+        keys = "".join(f"k{i}: 1\n" for i in range(MAX_ITEMS + 1))
+        self.refused(keys, f"more than {MAX_ITEMS} items", (MAX_ITEMS + 1, 8))
+        row = f"- [{'1,' * MAX_ITEMS}]\n"
+        self.refused(row * (MAX_NODES // MAX_ITEMS), f"more than {MAX_NODES} values")
 
     def test_refuses_a_second_document(self) -> None:
         self.refused("a: 1\n---\nb: 2\n", "a second document", (2, 1))

@@ -1,13 +1,9 @@
 """C2: what a configuration means, and that whatever is wrong is said, all of it, with its line."""
 
-import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.config.files import (
@@ -21,9 +17,8 @@ from tests.config.files import (
     with_pool,
     with_route,
 )
-from veloflux.config.explain import section_at
 from veloflux.config.load import MAX_PROBLEMS, Loaded, load, read
-from veloflux.config.problem import ConfigError, Problem
+from veloflux.config.problem import ConfigError
 from veloflux.core.model.address import Address
 from veloflux.core.model.node import Admin, Node
 from veloflux.core.model.traffic import (
@@ -272,7 +267,7 @@ class Errors(SynchronousTestCase):
     def test_are_cut_when_there_are_thousands(self) -> None:
         found = problems("{" + ",".join(f"k{i}: 1" for i in range(5000)) + "}")
         self.assertEqual(len(found), MAX_PROBLEMS + 1)
-        self.assertIn("more problems are not shown", str(found[-1]))
+        self.assertIn("more problems than can be shown", str(found[-1]))
 
     def test_of_a_document_that_is_none(self) -> None:
         self.assertIn("is empty", said("")[0])
@@ -280,156 +275,6 @@ class Errors(SynchronousTestCase):
         self.assertIn("is empty", said("~")[0] + said("---\n")[0])
         self.assertIn("must be a mapping", said("- a\n")[0])
         self.assertIn("must be a mapping", said("text")[0])
-
-
-# C2: one line each, what is written and what must be said about it.
-REFUSED: tuple[tuple[str, str, str], ...] = (
-    # Weights.
-    (with_backend("weight: -1"), "weight", "is -1; must be at least 0"),
-    (with_backend("weight: 1001"), "weight", "is 1001; must be at most 1000"),
-    (with_backend("weight: .nan"), "weight", "must be a whole number"),
-    (with_backend("weight: 1e308"), "weight", "must be a whole number"),
-    (with_backend("weight: 1.0"), "weight", "must be a whole number"),
-    (with_backend("weight: true"), "weight", "must be a whole number"),
-    (with_backend("weight: 010"), "weight", "write it without leading zeros"),
-    (with_backend('weight: "1"'), "weight", "take the quotes off"),
-    (with_route("pools: [{pool: app, weight: -1}]"), "weight", "must be at least 0"),
-    # Addresses and ports.
-    (SMALLEST.replace("9001", "0"), "address", "port 0"),
-    (SMALLEST.replace("9001", "65536"), "address", "at most 65535"),
-    (SMALLEST.replace("9001", "09001"), "address", "is no address"),
-    (SMALLEST.replace("127.0.0.1:9001", "9001"), "address", "must be text such as"),
-    (SMALLEST.replace("127.0.0.1:9001", "127.1:9001"), "address", "no valid IP address"),
-    (SMALLEST.replace("127.0.0.1:9001", "0.0.0.0:9001"), "address", "no place to connect"),
-    (SMALLEST.replace("127.0.0.1:9001", "http://app:80"), "address", "is no address"),
-    (SMALLEST.replace("127.0.0.1:9001", "unix:app.sock"), "address", "absolute path"),
-    (SMALLEST.replace("127.0.0.1:8080", '":8080"'), "address", "write 0.0.0.0:8080"),
-    (SMALLEST.replace("127.0.0.1:8080", "a" * 9999 + ":1"), "address", "too long"),
-    # Durations.
-    (with_pool("timeouts: {connect: 0s}"), "connect", "longer than 0s"),
-    (with_pool("timeouts: {connect: -1s}"), "connect", "no duration"),
-    (with_pool("timeouts: {connect: 1h30m}"), "connect", "no duration"),
-    (with_pool("timeouts: {connect: 5}"), "connect", "must be text such as 250ms"),
-    (with_pool("timeouts: {connect: .inf}"), "connect", "must be text such as 250ms"),
-    (with_pool("health_check: {interval: 1ms}"), "interval", "is 1ms; must be at least 10ms"),
-    # Sizes.
-    (with_listener("limits: {max_body_bytes: 10MB}"), "max_body_bytes", "no size"),
-    (with_listener("limits: {max_body_bytes: -1}"), "max_body_bytes", "no size"),
-    (with_listener("limits: {max_body_bytes: 1.5}"), "max_body_bytes", "no size"),
-    (with_listener("limits: {max_body_bytes: true}"), "max_body_bytes", "no size"),
-    (with_listener("limits: {max_body_bytes: 999999999GiB}"), "max_body_bytes", "no size"),
-    (with_listener("limits: {max_header_bytes: 1}"), "max_header_bytes", "at least 1024"),
-    (with_listener("limits: {max_header_bytes: 1GiB}"), "max_header_bytes", "at most 1048576"),
-    (with_listener("limits: {max_connections: 0}"), "max_connections", "at least 1"),
-    # Names.
-    (with_pool("").replace("name: app", "name: a b"), "name", "is no name"),
-    (with_pool("").replace("name: app", "name: ''"), "name", "is no name"),
-    (with_pool("").replace("name: app", "name: 5"), "name", "must be text, not a number"),
-    (with_listener("name: a b"), "name", "no spaces"),
-    # Networks.
-    (with_listener("trusted_proxies: [10.0.0.1/8]"), "[0]", 'did you mean "10.0.0.0/8"?'),
-    (with_listener("trusted_proxies: [everybody]"), "[0]", "is no network"),
-    # Hosts and paths.
-    (with_route("pool: app, host: a.*.b"), "host", "stands alone or before the first dot"),
-    (with_route("pool: app, host: 'a.b:80'"), "host", "has a port"),
-    (with_route("pool: app, host: größe.de"), "host", "xn--"),
-    (with_route("pool: app, host: 'a b'"), "host", "is no host"),
-    (with_route("pool: app, host: ''"), "host", "is no host"),
-    (with_route("pool: app, path_prefix: api"), "path_prefix", 'write "/api"'),
-    (with_route("pool: app, path_prefix: '/a?b'"), "path_prefix", "has a query"),
-    (with_route("pool: app, path_prefix: '/a#b'"), "path_prefix", "has a fragment"),
-    (with_route("pool: app, path_prefix: /a/../b"), "path_prefix", 'did you mean "/b"?'),
-    (with_route("pool: app, path_prefix: //a"), "path_prefix", 'did you mean "/a"?'),
-    (with_route("pool: app, path_prefix: /%61"), "path_prefix", 'did you mean "/a"?'),
-    (with_route("pool: app, path_prefix: /%2f"), "path_prefix", "escaped separator"),
-    (with_route("pool: app, path_prefix: /ü"), "path_prefix", "visible ASCII"),
-    (with_pool("health_check: {path: health}"), "path", "write /health"),
-    (with_pool('health_check: {path: "/a\\r\\nX: y"}'), "path", "write /health"),
-    # Methods, fields, statuses.
-    (with_route("pool: app, methods: [get]"), "methods[0]", 'did you mean "GET"?'),
-    (with_route("pool: app, methods: ['A B']"), "methods[0]", "is no method"),
-    (with_route("pool: app, headers: {Host: a}"), "headers", "matched by the key host"),
-    (with_route("pool: app, headers: {'A b': a}"), "A b", "is no header name"),
-    (with_route("pool: app, headers: {X-A: 1}"), "X-A", "put it in quotes"),
-    (with_route("pool: app, headers: {X-A: b, x-a: c}"), "headers", "there twice"),
-    (with_route("pool: app, request_headers: {set: {Host: a}}"), "Host", "preserve_host"),
-    (with_route("pool: app, request_headers: {remove: [Host]}"), "remove[0]", "preserve_host"),
-    (with_route("pool: app, request_headers: {set: {X: ' a'}}"), "X", "is no header value"),
-    (with_route("pool: app, request_headers: {set: {X: é}}"), "X", "is no header value"),
-    (with_route('pool: app, response_headers: {add: {X: "a\\nb"}}'), "X", "no header value"),
-    (with_pool('health_check: {expected_status: "200-199"}'), "expected_status", "200-399"),
-    (with_pool("health_check: {expected_status: 600}"), "expected_status", "100 to 599"),
-    (with_pool("health_check: {expected_status: [200]}"), "expected_status", "not a list"),
-    (with_pool("health_check: {expected_status: '200,,'}"), "expected_status", "no status"),
-    # Redirects.
-    (with_route("redirect: {to: /a, status: 200}"), "status", "write one of 301, 302"),
-    (with_route("redirect: {to: //evil}"), "to", "https://evil"),
-    (with_route("redirect: {to: 'javascript:x'}"), "to", "is no URL"),
-    (with_route("redirect: {to: 'https://a@b/'}"), "to", "is no URL"),
-    (with_route("redirect: {to: 'https://a\\b'}"), "to", "is no URL"),
-    (with_route('redirect: {to: "/a\\r\\nSet-Cookie: x"}'), "to", "is no URL"),
-    (with_route("redirect: {}"), "to", "is missing"),
-    # Other types.
-    (with_route("pool: app, websocket: yes"), "websocket", "must be true or false"),
-    (with_route("pool: app, methods: GET"), "methods", "must be a list"),
-    (with_listener("protocol: udp"), "protocol", "write one of http, tcp"),
-    (with_listener("limits: null"), "limits", "write {}"),
-    (with_listener("trusted_proxies: null"), "trusted_proxies", "write []"),
-    (SMALLEST + "workers: none\n", "workers", "must be auto or a whole number"),
-    (SMALLEST + "workers: 1025\n", "workers", "1 to 1024"),
-    (SMALLEST + "logging: {level: verbose}\n", "level", "write one of debug, info"),
-    (SMALLEST + "data_dir: ''\n", "data_dir", "is empty"),
-    (SMALLEST + "admin: {username: 'a:b'}\n", "username", "no colon"),
-    (SMALLEST + "admin: {username: ''}\n", "username", "is empty"),
-    (SMALLEST + 'admin: {password: "a\\nb"}\n', "password", "control character"),
-    (SMALLEST + f"admin: {{password: {'x' * 1025}}}\n", "password", "too long"),
-    (with_backend("labels: {version: 1.10}"), "version", "put it in quotes"),
-    (with_backend('labels: {zone: "a\\nb"}'), "zone", "control character"),
-    (SMALLEST.replace("- address: 127.0.0.1:9001", "[]"), "backends", "at least 1 is needed"),
-)  # fmt: skip
-
-
-class Values(SynchronousTestCase):
-    def test_that_are_wrong_are_refused_with_the_way_out(self) -> None:
-        """C2: weights, ports, timeouts, sizes, hosts, paths, header fields, empty pools."""
-        for text, key, what in REFUSED:
-            with self.subTest(text):
-                error = self.assertRaises(ConfigError, loaded, text)
-                [problem] = [p for p in error.problems if p.code != "advice"]
-                self.assertIn(key, problem.path)
-                self.assertIn(what, problem.message)
-                self.assertGreater(problem.line, 0)
-
-    def test_at_their_bounds_are_taken(self) -> None:
-        for text in (
-            with_backend("weight: 1000"),
-            SMALLEST.replace("9001", "65535"),
-            SMALLEST.replace("127.0.0.1:9001", '"[::1]:9001"'),
-            SMALLEST.replace("127.0.0.1:9001", "unix:/run/app.sock"),
-            with_pool("timeouts: {connect: 1ms, idle: 720h, total: 0s}"),
-            with_pool('health_check: {expected_status: "200, 204,301-399"}'),
-            with_pool("health_check: {expected_status: 204}"),
-            with_listener("limits: {max_body_bytes: 0, max_header_bytes: 1KiB}"),
-            with_listener("trusted_proxies: [10.0.0.0/8, 192.0.2.1, fd00::/8]"),
-            with_route("pool: app, host: '[::1]', path_prefix: /a%20b/"),
-            with_route("pool: app, methods: [PURGE, M-SEARCH]"),
-            with_route("redirect: {to: 'https://[::1]:8443/a?b#c'}"),
-        ):
-            with self.subTest(text):
-                self.assertEqual(loaded(text).warnings, ())
-
-    def test_framing_fields_cannot_be_edited(self) -> None:
-        """Hop-by-hop and framing fields are the proxy's own (RFC 9110, section 7.6.1)."""
-        for name in ("Content-Length", "transfer-encoding", "Connection", "TE", "Upgrade",
-                     "Keep-Alive", "Proxy-Connection", "Trailer"):  # fmt: skip
-            for side in ("request_headers", "response_headers"):
-                for edit in (f"set: {{{name}: x}}", f"add: {{{name}: x}}", f"remove: [{name}]"):
-                    [line] = said(with_route(f"pool: app, {side}: {{{edit}}}"))
-                    self.assertIn("cannot be edited", line)
-
-    def test_every_section_of_the_schema_is_found_by_its_path(self) -> None:
-        self.assertIsNotNone(section_at(("pools", 0, "backends", 1, "tls")))
-        self.assertIsNone(section_at(("pools", 0, "nothing")))
 
 
 class Files(SynchronousTestCase):
@@ -515,78 +360,3 @@ class Scale(SynchronousTestCase):
         result = loaded(SMALLEST + lines)
         self.assertEqual(len(result.node.snapshot.routes), 10_001)
         self.assertEqual(result.warnings, ())
-
-
-def usable(content: bytes) -> Node | tuple[Problem, ...]:
-    """What the property is about: a node or problems, and nothing else."""
-    try:
-        return read(content, FILE, {}).node
-    except ConfigError as error:
-        assert error.problems
-        return error.problems
-
-
-_KEYS = st.sampled_from(
-    (
-        *("workers", "data_dir", "admin", "address", "username", "password", "tls", "listeners"),
-        *("name", "protocol", "pool", "limits", "max_headers", "max_body_bytes", "pools", "on"),
-        *("algorithm", "backends", "weight", "labels", "health_check", "path", "interval", "to"),
-        *("expected_status", "timeouts", "connect", "total", "retries", "routes", "id", "host"),
-        *("path_prefix", "methods", "headers", "request_headers", "set", "add", "remove", "level"),
-        *("redirect", "status", "logging", "access", "circuit_breaker", "sticky_sessions"),
-        *("slow_start", "trusted_proxies", "max_connections", "metrics"),
-    )
-)
-_VALUES: st.SearchStrategy[Any] = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-2, 70000),
-    st.floats(),
-    st.text(max_size=8),
-    st.sampled_from(
-        ("127.0.0.1:80", "app", "*", "/", "tcp", "5s", "0s", "1KiB", "GET", "${A}", "${A:-1}",
-         "least_conn", "200-399", "https://a/", "10.0.0.0/8", "refused", "unix:/a")
-    ),
-)  # fmt: skip
-_TREES = st.recursive(
-    _VALUES,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
-    max_leaves=20,
-)
-
-
-class Anything(SynchronousTestCase):
-    """C1, C2: whatever is read, there is a node or an error that says why."""
-
-    @given(st.binary(max_size=200))
-    @settings(deadline=None)
-    def test_bytes(self, content: bytes) -> None:
-        self.assertIsNotNone(usable(content))
-
-    @given(st.text(max_size=200))
-    @settings(deadline=None)
-    def test_text(self, text: str) -> None:
-        self.assertIsNotNone(usable(text.encode(errors="surrogatepass")))
-
-    @given(st.dictionaries(_KEYS, _TREES, max_size=5))
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    def test_trees_of_known_keys(self, tree: dict[str, Any]) -> None:
-        self.assertIsNotNone(usable(json.dumps(tree).encode()))
-
-    @given(
-        st.dictionaries(_KEYS, _TREES, max_size=3),
-        st.sampled_from(("listeners", "pools", "routes", "backends", "")),
-    )
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    def test_a_file_with_one_part_gone_wrong(self, keys: dict[str, Any], where: str) -> None:
-        tree: dict[str, Any] = {
-            "listeners": [{"address": "127.0.0.1:8080"}],
-            "pools": [{"name": "app", "backends": [{"address": "127.0.0.1:9001"}]}],
-            "routes": [{"pool": "app"}],
-        }
-        part = tree[where][0] if where in tree else tree
-        (tree["pools"][0]["backends"][0] if where == "backends" else part).update(keys)
-        result = usable(json.dumps(tree).encode())
-        if isinstance(result, tuple):
-            for problem in result:
-                self.assertEqual((problem.file, problem.line), (FILE, 1))

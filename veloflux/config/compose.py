@@ -1,9 +1,10 @@
 """YAML text to a tree of nodes, with everything bounded that a hostile file could grow.
 
 It works on the parser's events, so that a bomb is refused while it is read: at most MAX_NODES
-nodes, MAX_DEPTH levels and MAX_ALIASED nodes that aliases repeat ("billion laughs"). No Python
-object is ever made but text, lists and dictionaries: tags other than `!!str`, `!!seq` and `!!map`
-are errors. Merge keys are not part of YAML 1.2 and are refused.
+nodes, MAX_ITEMS items or keys in one of them, MAX_DEPTH levels and MAX_ALIASED nodes that aliases
+repeat ("billion laughs"). No Python object is ever made but text, lists and dictionaries: tags
+other than `!!str`, `!!seq` and `!!map` are errors. Merge keys are not part of YAML 1.2 and are
+refused.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from veloflux.config.wording import kind, quote
 MAX_NODES = 500_000
 MAX_DEPTH = 64
 MAX_ALIASED = 50_000
+MAX_ITEMS = 50_000
 
 # libyaml's scanner reads ten times faster; both give the same events and marks.
 PARSER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
@@ -164,6 +166,10 @@ class _Tree:
         else:
             parent.entries[self._keys[-1]] = node
             self._keys[-1] = None
+        if len(parent.items if isinstance(parent, Sequence) else parent.entries) > MAX_ITEMS:
+            raise DocumentError(
+                f"more than {MAX_ITEMS} items", *(place or (node.line, node.column))
+            )
         if node.is_complete:
             self._grow(parent, node)
 

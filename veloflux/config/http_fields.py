@@ -1,4 +1,4 @@
-"""The types of values that HTTP defines: hosts, paths, methods, header fields, statuses."""
+"""The types of values that HTTP defines: hosts, paths, methods, targets, statuses."""
 
 import re
 from ipaddress import ip_network
@@ -11,29 +11,10 @@ from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.target import normalise_host, normalise_path
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
-# Visible ASCII with spaces and tabs inside: no CR, LF or NUL can split a message (RFC 9110,
-# section 5.5), and no byte beyond ASCII means two things to two readers.
-_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]{0,4094}[!-~])?)?")
 _PATH = re.compile(r"/[!-~]{0,2047}")
 _URL = re.compile(r"https?://(?P<authority>[^/?#@\\]+)(?:[/?#][!-~]*)?")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"))
 _RANGE = re.compile(r"(?P<low>[1-5][0-9]{2})(?:-(?P<high>[1-5][0-9]{2}))?")
-
-# What frames a message or belongs to one connection is the proxy's own (RFC 9110, section 7.6.1;
-# RFC 9112, section 6): an edit would desynchronise one side or the other.
-FRAMING = frozenset(
-    (
-        "connection",
-        "content-length",
-        "expect",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
 
 
 def network(text: str) -> str:
@@ -55,6 +36,8 @@ def host(text: str) -> str:
     """Return a route's host as requests are compared with it; raises ValueError."""
     if text == "*":
         return text
+    if len(text) > 255:
+        raise ValueError(f"{quote(text)} is no host; a name has 253 characters at most")
     if not text.isascii():
         raise ValueError(f"{quote(text)} is not ASCII; write its xn-- form (Punycode)")
     name = text.removeprefix("*.")
@@ -111,40 +94,6 @@ def method(text: str) -> str:
     return text
 
 
-def field_name(text: str) -> str:
-    """A header field's name; raises ValueError."""
-    if not _TOKEN.fullmatch(text):
-        raise ValueError(f"{quote(text)} is no header name; write letters, digits and hyphens")
-    return text
-
-
-def field_value(text: str) -> str:
-    """A header field's value; raises ValueError, without the value: it may be a secret."""
-    if not _VALUE.fullmatch(text):
-        raise ValueError(
-            "is no header value; take up to 4096 visible ASCII characters, with spaces only between"
-        )
-    return text
-
-
-def editable(text: str) -> str:
-    """The name of a field that may be edited; raises ValueError."""
-    if field_name(text).lower() in FRAMING:
-        raise ValueError(
-            f"{quote(text)} cannot be edited; it belongs to the connection, and VeloFlux sets it"
-        )
-    return text
-
-
-def editable_in_request(text: str) -> str:
-    """The name of a request's field that may be edited; raises ValueError."""
-    if text.lower() == "host":
-        raise ValueError(
-            f"{quote(text)} cannot be edited; preserve_host: false sends the backend's own address"
-        )
-    return editable(text)
-
-
 def redirect_target(text: str) -> str:
     """A URL or an absolute path to send clients to; raises ValueError."""
     if len(text) > 2048 or not re.fullmatch(r"[!-~]+", text) or "\\" in text:
@@ -191,12 +140,6 @@ Host = Annotated[str, AfterValidator(host), _schema("host", "example.org", "*.ex
 PathPrefix = Annotated[str, AfterValidator(path_prefix), _schema("path", "/api")]
 CheckTarget = Annotated[str, AfterValidator(check_target), _schema("path", "/health")]
 Method = Annotated[str, AfterValidator(method), _schema("method", "GET", "POST")]
-FieldName = Annotated[str, AfterValidator(field_name), _schema("header name", "X-Tenant")]
-FieldValue = Annotated[str, AfterValidator(field_value), _schema("header value", "on")]
-EditableName = Annotated[str, AfterValidator(editable), _schema("header name", "X-Frame-Options")]
-EditableRequestName = Annotated[
-    str, AfterValidator(editable_in_request), _schema("header name", "X-Region")
-]
 RedirectTarget = Annotated[
     str, AfterValidator(redirect_target), _schema("URL", "https://example.org/", "/new")
 ]

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from pydantic import ValidationError
 
@@ -84,10 +85,8 @@ def read(
     data = {} if root is None else reading.plain(root)
     findings = [Finding(loc, message, "environment") for loc, message in reading.faults.items()]
     configuration, part, errors = _validated(data, reading.faults)
-    findings += errors
-    findings += unavailable(data)
-    for check in (listening, balancing, routing):
-        findings += check(part)
+    for more in (errors, unavailable(data), listening(part), balancing(part), routing(part)):
+        findings += islice(more, MAX_PROBLEMS)
     findings += _exposed(root, reading, is_public)
     problems = [Problem(file, f.line, "", str(f), f.column, "syntax") for f in faults]
     problems += (_placed(file, root, finding) for finding in findings)
@@ -120,6 +119,8 @@ def _validated(
     try:
         configuration = Configuration.model_validate(data)
     except ValidationError as error:
+        if error.error_count() > MAX_PROBLEMS:
+            return None, draft.Draft(), list(islice(explain(error), MAX_PROBLEMS))
         findings = list(explain(error))
         wrong = excused.union(finding.loc for finding in findings)
         new = [finding for finding in findings if finding.loc not in excused]
@@ -149,7 +150,7 @@ def _placed(file: str, root: Tree | None, finding: Finding) -> Problem:
 
 def _capped(file: str, problems: Iterable[Problem]) -> list[Problem]:
     every = list(problems)
-    if len(every) > MAX_PROBLEMS:
-        more = f"{len(every) - MAX_PROBLEMS} more problems are not shown"
+    if len(every) >= MAX_PROBLEMS:
+        more = "there are more problems than can be shown; these first"
         return [*every[:MAX_PROBLEMS], Problem(file, 0, "", more, code=every[0].code)]
     return every

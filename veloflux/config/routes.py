@@ -5,16 +5,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from veloflux.config.fields import FilledText, Name, SizeOrNone, Title
-from veloflux.config.http_fields import (
+from veloflux.config.header_fields import (
     EditableName,
     EditableRequestName,
     FieldName,
     FieldValue,
-    Host,
-    Method,
-    PathPrefix,
-    RedirectTarget,
 )
+from veloflux.config.http_fields import Host, Method, PathPrefix, RedirectTarget
 from veloflux.config.section import Section, option
 from veloflux.config.wording import quote
 
@@ -62,6 +59,11 @@ class ResponseEdits(Section):
     remove: Annotated[list[EditableName], AfterValidator(_once)] = option(
         [], "Names of fields to take out.", max_length=100
     )
+
+
+# Shared by all routes without any: there may be thousands.
+_NO_REQUEST_EDITS = RequestEdits()
+_NO_RESPONSE_EDITS = ResponseEdits()
 
 
 class Redirect(Section):
@@ -130,10 +132,10 @@ class Route(Section):
         True, "Send the client's Host on; false: the backend's own address."
     )
     request_headers: RequestEdits = Field(
-        default_factory=RequestEdits, description="Changes to what the backend gets."
+        default_factory=lambda: _NO_REQUEST_EDITS, description="Changes to what the backend gets."
     )
     response_headers: ResponseEdits = Field(
-        default_factory=ResponseEdits, description="Changes to what the client gets."
+        default_factory=lambda: _NO_RESPONSE_EDITS, description="Changes to what the client gets."
     )
     redirect: Redirect | None = option(None, "null: none.")
     rate_limit: RateLimit | None = option(None, "null: none.")

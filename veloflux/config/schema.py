@@ -128,6 +128,6 @@ class Configuration(Section):
     routes: list[Route] = option(
         [],
         "Which requests go to which pool; without any, all are answered 404.",
-        max_length=100_000,
+        max_length=50_000,
     )
     logging: Logging = Field(default_factory=Logging, description="Logs.")

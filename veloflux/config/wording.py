@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 Loc = tuple[str | int, ...]
 
+_COMPARED = 200
 _SIMPLE = re.compile(r"[A-Za-z_<][\w<-]{0,63}", re.ASCII)
 
 
@@ -67,7 +68,9 @@ def dotted(loc: Loc) -> str:
 def suggest(word: str, words: Iterable[str]) -> str:
     """Say which of `words` was meant, or which there are."""
     choices = list(words)
-    close = difflib.get_close_matches(word[:64].lower(), choices, n=1, cutoff=0.6)
+    # A comparison costs some microseconds; of thousands, nobody wants it for each.
+    near = choices[:_COMPARED]
+    close = difflib.get_close_matches(word[:64].lower(), near, n=1, cutoff=0.6)
     if not close and len(word) > 2:
         close = [choice for choice in choices if choice.startswith(word)]
     if close:
