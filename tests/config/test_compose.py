@@ -127,7 +127,7 @@ class Compose(SynchronousTestCase):
         """C1: size caps."""
         self.refused(f"[{'1,' * (MAX_ITEMS + 1)}]", f"more than {MAX_ITEMS} items")
         keys = "".join(f"k{i}: 1\n" for i in range(MAX_ITEMS + 1))
-        self.refused(keys, f"more than {MAX_ITEMS} items", (MAX_ITEMS + 1, 8))
+        self.refused(keys, f"more than {MAX_ITEMS} items", (MAX_ITEMS + 1, 9))
         row = f"- [{'1,' * MAX_ITEMS}]\n"
         self.refused(row * (MAX_NODES // MAX_ITEMS), f"more than {MAX_NODES} values")
 
