@@ -14,7 +14,8 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +56,15 @@ def get(path: bytes = b"/", lines: bytes = b"", host: bytes = b"example.org") ->
 def ok(body: bytes, lines: bytes = b"") -> bytes:
     """An answer with a counted body."""
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n%b" % (len(body), lines, body)
+
+
+@contextmanager
+def variant(name: str) -> Iterator[None]:
+    """Say in a failure which row of a table it was."""
+    try:
+        yield
+    except Exception as problem:
+        raise AssertionError(f"{name}: {problem}") from problem
 
 
 class End:

@@ -146,6 +146,8 @@ def read_responses(
     """
     found: list[Response] = []
     for method in methods:
+        if not wire:
+            break
         answer, wire = _read_response(wire, method, at_end=at_end)
         if answer is None:
             break

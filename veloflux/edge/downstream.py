@@ -51,6 +51,8 @@ class Downstream(Protocol, Timed):
     tunnel: Tunnel | None = None
     _buffer = b""
     _seen = 0
+    _has_skipped = False
+    _is_beginning = False
     _fields: RequestFields | None = None
     _lines = b""
     _is_last = False
@@ -90,15 +92,22 @@ class Downstream(Protocol, Timed):
 
     def _read_heads(self) -> None:
         """Take requests off the buffer until one waits for its answer."""
+        has_begun = False
         while self.bridge is None and self._buffer and self._farewell is None:
             if self._is_waiting_for_reader or unsent(self.transport) > _UNREAD:
                 self._wait_for_reader()
                 return
-            if self._buffer.startswith(b"\r\n"):
+            if self._buffer.startswith(b"\r\n") and not self._has_skipped:
                 # One empty line before a request is an old client's way (RFC 9112 section 2.2).
+                self._has_skipped = True
+                self._seen = 0
                 self._buffer = self._buffer[2:]
                 if not self._buffer:
-                    break
+                    # It buys no time, or one now and then would keep the connection for ever.
+                    if has_begun or self.deadline == NEVER:
+                        break
+                    self._resume()
+                    return
             try:
                 head = read_request(self._buffer, self.limits, self._fields, self._seen)
             except ProtocolError as problem:
@@ -112,7 +121,10 @@ class Downstream(Protocol, Timed):
             self._buffer = self._buffer[head.size :]
             self._seen = 0
             self._head_since = NEVER
+            self._has_skipped = False
+            has_begun = self._is_beginning = True
             self._begin(head)
+            self._is_beginning = False
         if self.bridge is None and self._farewell is None:
             self._wait_for_request(self.plane.deadlines.now())
 
@@ -253,6 +265,7 @@ class Downstream(Protocol, Timed):
             self.cut()
             return
         bridge.status = problem.status
+        bridge.error = problem.kind
         bridge.client_gone("cR" if problem.status == 408 else "PR")
         self._write_answer(problem, bridge.head, bridge.request_id, closing=True)
         self.bridge = None
@@ -278,10 +291,16 @@ class Downstream(Protocol, Timed):
         return b"Connection: close\r\n"
 
     def finished(self, now: float) -> None:
-        """The bridge is through with its answer."""
+        """The bridge is through with its answer.
+
+        One that fails before it was begun leaves the rest to the loop that began it: reading from
+        here would nest as deep as there are requests.
+        """
         self.bridge = None
         if self._is_last:
             self._close(linger=self.body is not None)
+        elif self._is_beginning:
+            pass
         elif self._buffer:
             self._read_heads()
         else:

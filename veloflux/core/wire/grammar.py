@@ -8,14 +8,19 @@ no input makes a match backtrack.
 import re
 from functools import lru_cache
 
-TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_TCHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+TOKEN = _TCHAR + rb"++"
+# Twice what any registered method has.
+LONGEST_METHOD = 64
 # obs-text is allowed in values, as RFC 9110 section 5.5 does; no other control than HTAB is.
 _LINE = TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n"
 
 # A field block is cut out with the line feed that ends the first line and up to the empty line:
 # then every field begins after a line feed. Lines begin with a name, so folding cannot match.
 FIELDS = re.compile(rb"\n(?:" + _LINE + rb")*+\r\n")
-REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]++) HTTP/1\.([01])")
+REQUEST_LINE = re.compile(
+    b"(%b{1,%d}+)" % (_TCHAR, LONGEST_METHOD) + rb" ([\x21-\x7e]++) HTTP/1\.([01])"
+)
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*+)?")
 
 # The fields a proxy has to look at; every other line is forwarded as it came. A name with an

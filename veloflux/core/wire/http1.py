@@ -10,8 +10,7 @@ from veloflux.core.wire.target import normalise_host, normalise_path, split_targ
 
 END = b"\r\n\r\n"
 MAX_RESPONSE_HEAD = 64 * 1024
-_OTHER_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
-_LONGEST_METHOD = 64
+_OTHER_VERSION = re.compile(rb"HTTP/(?!1\.[01])[0-9]\.[0-9]")
 
 
 class RequestHead:
@@ -139,12 +138,12 @@ def _refuse_early(buffer: bytes, limits: Limits, seen: int) -> None:
     eol = buffer.find(b"\r\n")
     line = buffer if eol < 0 else buffer[:eol]
     space = line.find(b" ")
-    if (space < 0 and len(line) > _LONGEST_METHOD) or grammar.BROKEN.search(
+    if (space < 0 and len(line) > grammar.LONGEST_METHOD) or grammar.BROKEN.search(
         buffer, seen - 1 if seen else 0
     ):
         raise bad_request("grammar", "These bytes are not an HTTP/1.1 request.")
     if eol < 0:
-        if len(line) - space > limits.max_target_bytes + len(b" HTTP/1.1\r"):
+        if len(line) - space > limits.max_target_bytes + len(b"  HTTP/1.1\r"):
             raise _long_target(limits)
         return
     if grammar.REQUEST_LINE.fullmatch(line) is None:
@@ -159,7 +158,7 @@ def _refuse_early(buffer: bytes, limits: Limits, seen: int) -> None:
 
 def _bad_request_line(line: bytes, limits: Limits) -> ProtocolError:
     parts = line.split(b" ")
-    if len(line) > limits.max_target_bytes + _LONGEST_METHOD + len(b"  HTTP/1.1"):
+    if len(line) > limits.max_target_bytes + grammar.LONGEST_METHOD + len(b"  HTTP/1.1"):
         return _long_target(limits)
     if len(parts) == 3 and _OTHER_VERSION.fullmatch(parts[2]):
         return ProtocolError(505, "version", "The version is not HTTP/1.0 or HTTP/1.1.")

@@ -14,6 +14,8 @@ _HOST = re.compile(
     rb"(?P<name>[A-Za-z0-9_](?:[A-Za-z0-9_.~!$&'*+=-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]{2,45}\])"
     rb"(?::(?P<port>[0-9]{0,5}))?"
 )
+# What DNS can carry (RFC 1035 section 2.3.4); the memory of names read would hold any length.
+_LONGEST_NAME = 253
 # A path that stands as it is: no escape, no empty segment, none that begins with a dot.
 _PLAIN = re.compile(
     rb"/(?:[A-Za-z0-9_~!$&'()*+,;=:@|\"<>^`{}-][A-Za-z0-9._~!$&'()*+,;=:@|\"<>^`{}-]*+/?+)*+"
@@ -39,6 +41,8 @@ def normalise_host(value: bytes) -> tuple[bytes, bytes]:
     name, port = match["name"].lower(), match["port"]
     if name.endswith(b"."):
         name = name[:-1]
+    if len(name) > _LONGEST_NAME:
+        raise bad_request("host", "The Host field is longer than a name can be.")
     if b".." in name and not name.startswith(b"["):
         raise bad_request("host", "The Host field has an empty label.")
     if port and int(port) > 65535:
