@@ -8,6 +8,7 @@ from veloflux.core.wire.http1 import RequestHead
 from veloflux.edge.lane import Tally
 from veloflux.edge.pool import Backend, Pool
 
+NO_TALLY = Tally("")
 NO_POOL = Pool(PoolModel("", ()), lambda: 0.0)
 # Stands where no head could be read.
 NO_HEAD = RequestHead(
@@ -24,7 +25,7 @@ class Outcome:
 
     downstream: Any
     head = NO_HEAD
-    tally: Tally
+    tally = NO_TALLY
     pool: Pool = NO_POOL
     last_backend: Backend | None = None
     request_id = b""

@@ -6,16 +6,24 @@ producer and consumer contract is untouched.
 """
 
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.main import CONNECTION_LOST
+
+if TYPE_CHECKING:
+    from veloflux.edge.splice import Splice
 
 _READ_BYTES = 65536
 
 
 class WriteNow:
-    """Mixed in before a `tcp.Connection`."""
+    """Mixed in before a `tcp.Connection`.
+
+    `feeder` is a splice whose pipe holds bytes for this transport; they go before anything queued.
+    """
+
+    feeder: "Splice | None" = None
 
     def doRead(self: Any) -> Any:
         try:
@@ -32,6 +40,7 @@ class WriteNow:
         if (
             self._tempDataLen
             or self.dataBuffer
+            or self.feeder is not None
             or not self.connected
             or self._writeDisconnecting
             or self.disconnecting
@@ -46,6 +55,17 @@ class WriteNow:
         if sent < len(data):
             tcp.Connection.write(self, data[sent:])
 
+    def doWrite(self: Any) -> Any:
+        if self.feeder is not None:
+            return self.feeder.flush()
+        return super().doWrite()  # type: ignore[safe-super]  # a mixin: the next in line has it
+
+    def fed(self: Any) -> None:
+        """The feeder is through: wait for room only if something else is to be done."""
+        if not (self._tempDataLen or self.dataBuffer or self.disconnecting):
+            if not self._writeDisconnecting:
+                self.stopWriting()
+
     def writeSequence(self: Any, iovec: Any) -> None:
         self.write(b"".join(iovec))
 
@@ -53,7 +73,7 @@ class WriteNow:
     def unsent(self: Any) -> int:
         """Bytes written but not yet taken by the system."""
         count: int = len(self.dataBuffer) - self.offset + self._tempDataLen
-        return count
+        return count + self.feeder.pending if self.feeder is not None else count
 
 
 class Server(WriteNow, tcp.Server):
