@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure, Relay
 from veloflux.core.wire.error import ProtocolError
-from veloflux.core.wire.framing import Body, UntilClose, encode
+from veloflux.core.wire.framing import Body, Counted, UntilClose, encode
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
 from veloflux.core.wire.hygiene import VIA
 from veloflux.edge.carrier import Carrier
@@ -19,6 +19,7 @@ from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.lane import Lane
 from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Backend, Pool
+from veloflux.edge.splice import WORTH_BYTES, Splice, can_splice
 from veloflux.edge.tunnel import Tunnel
 from veloflux.edge.upstream import Upstream
 from veloflux.edge.valve import Valve
@@ -42,6 +43,7 @@ class Bridge(Carrier, Outcome, Timed):
     _upload: Valve | None = None
     _download: Valve | None = None
     _tunnel: Tunnel | None = None
+    _splices: tuple[Splice, ...] = ()
     _is_over = False
     _may_keep = False
 
@@ -115,6 +117,32 @@ class Bridge(Carrier, Outcome, Timed):
                 self.pool.timeouts.idle_s,
                 lambda: self._failed(exchange.SLOW_BACKEND),
             )
+        if not body.done and isinstance(body, Counted) and body.left >= WORTH_BYTES:
+            self._splice_upload(body)
+
+    def _splice_upload(self, body: Counted) -> None:
+        """Let the system move the rest of the request's body, which nobody looks at."""
+        assert self.upstream is not None
+        assert self._upload is not None
+        source, sink = self.downstream.transport, self.upstream.transport
+        if not can_splice(source, sink):
+            return
+
+        def moved(count: int) -> None:
+            body.left -= count
+            self.downstream.body_moved(count)
+
+        self._splices = (
+            *self._splices,
+            Splice(
+                source,
+                sink,
+                body.left,
+                self._upload,
+                moved=moved,
+                done=self.downstream.resume_body,
+            ),
+        )
 
     @property
     def is_ready(self) -> bool:
@@ -202,6 +230,34 @@ class Bridge(Carrier, Outcome, Timed):
             self.downstream.limits.write_timeout_s,
             lambda: self._cut("cD"),
         )
+        self._splice_answer(body)
+
+    def _splice_answer(self, body: Body) -> None:
+        """Let the system move the rest of the answer's body, when it is worth it."""
+        assert self.upstream is not None
+        assert self._download is not None
+        source, sink = self.upstream.transport, self.downstream.transport
+        if not isinstance(body, Counted) or body.left < WORTH_BYTES or not can_splice(source, sink):
+            return
+        upstream = self.upstream
+
+        def moved(count: int) -> None:
+            body.left -= count
+            self.bytes_out += count
+            now = self.plane.deadlines.now()
+            self.plane.deadlines.arm(upstream, now + self.pool.timeouts.idle_s)
+
+        self._splices = (
+            *self._splices,
+            Splice(
+                source,
+                sink,
+                body.left,
+                self._download,
+                moved=moved,
+                done=lambda: self.answer_data(body.feed(b""), body),
+            ),
+        )
 
     def answer_data(self, payload: bytes, body: Body) -> None:
         """Some of the answer's body; `body` is its decoder, done or not."""
@@ -214,6 +270,8 @@ class Bridge(Carrier, Outcome, Timed):
         if body.done:
             self._may_keep = self._may_keep and not body.rest
             self._finish(self.plane.deadlines.now())
+        else:
+            self._splice_answer(body)
 
     def _finish(self, now: float) -> None:
         """The answer is through."""
@@ -330,6 +388,9 @@ class Bridge(Carrier, Outcome, Timed):
             upstream.abort()
 
     def _close_valves(self) -> None:
+        for splice in self._splices:
+            splice.stop()
+        self._splices = ()
         for valve in (self._upload, self._download):
             if valve is not None:
                 valve.close()

@@ -225,9 +225,16 @@ class Downstream(Protocol, Timed):
     def resume_body(self) -> None:
         """The backend is there: what came meanwhile goes to it."""
         data, self._buffer = self._buffer, b""
-        if data and self.body is not None:
+        if self.body is not None:
             self._read_body(self.body, data)
         self._resume()
+
+    def body_moved(self, count: int) -> None:
+        """So many bytes of the body went past this process."""
+        assert self.body is not None
+        assert self.bridge is not None
+        self.body.moved(count, self.plane.deadlines.now())
+        self.bridge.bytes_in = self.body.received
 
     def _read_body(self, body: Upload, data: bytes) -> None:
         bridge = self.bridge

@@ -22,6 +22,9 @@ _POOLED = 64
 # What a socket holds at once; below it, copying costs as little.
 WORTH_BYTES = 128 * 1024
 
+# A socket that cannot be spliced, or no descriptors for a pipe.
+_COPY_INSTEAD = frozenset((errno.EINVAL, errno.EMFILE, errno.ENFILE))
+
 _pipes: list[tuple[int, int]] = []
 
 
@@ -51,7 +54,7 @@ class Splice:
         valve: Valve,
         *,
         moved: Callable[[int], None],
-        done: Callable[[], None],
+        done: Callable[[], None] = lambda: None,
     ) -> None:
         self._source = source
         self._sink = sink
@@ -86,17 +89,18 @@ class Splice:
         return None
 
     def _read(self) -> Any:
-        pipe = self._pipe = _borrow()
         want = _PIPE_BYTES if self._left is None else min(self._left, _PIPE_BYTES)
         try:
+            pipe = self._pipe = _borrow()
             count = os.splice(self._source.fileno(), pipe[1], want, flags=_FLAGS)
         except BlockingIOError:
             self._return_pipe()
             return None
         except OSError as error:
             self.stop()
-            # A socket that cannot be spliced is read as any other.
-            return self._source.doRead() if error.errno == errno.EINVAL else CONNECTION_LOST
+            if error.errno in _COPY_INSTEAD:
+                return self._source.doRead()
+            return CONNECTION_LOST
         if not count:
             self.stop()
             return self._source.doRead()

@@ -58,13 +58,13 @@ class WriteNow:
     def doWrite(self: Any) -> Any:
         if self.feeder is not None:
             return self.feeder.flush()
-        return super().doWrite()  # type: ignore[safe-super]  # a mixin: the next in line has it
+        return super().doWrite()  # type: ignore[misc]  # the next in line has it
 
     def fed(self: Any) -> None:
         """The feeder is through: wait for room only if something else is to be done."""
-        if not (self._tempDataLen or self.dataBuffer or self.disconnecting):
-            if not self._writeDisconnecting:
-                self.stopWriting()
+        closing = self.disconnecting or self._writeDisconnecting
+        if not (closing or self._tempDataLen or self.dataBuffer):
+            self.stopWriting()
 
     def writeSequence(self: Any, iovec: Any) -> None:
         self.write(b"".join(iovec))

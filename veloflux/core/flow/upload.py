@@ -35,6 +35,11 @@ class Upload:
             raise too_large(self._limit)
         return payload
 
+    def moved(self, count: int, now: float) -> None:
+        """So many bytes of a counted body, whose length was judged before, went past."""
+        self.received += count
+        self._last = now
+
     def judge(self, now: float, paused_s: float, *, is_held: bool, is_expecting: bool) -> float:
         """When to look again, in seconds from now. Raises ProtocolError 408.
 
