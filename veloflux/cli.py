@@ -88,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     check = verbs.add_parser(
         "check", help="say what is wrong with a file", description=_CHECK, formatter_class=shape
     )
-    check.add_argument("path", nargs="?", metavar="FILE", help="the configuration")
+    check.add_argument(
+        "path", nargs="?", metavar="FILE", help="the configuration; veloflux.yaml if none is named"
+    )
     check.add_argument("-f", "--file", metavar="FILE", help="the same, as an option")
     check.add_argument("--json", action="store_true", help="print one JSON object")
     check.add_argument("--strict", action="store_true", help="exit with 2 if there are warnings")
@@ -103,7 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     run = verbs.add_parser(
         "run", help="serve in the foreground", description=_RUN, formatter_class=shape
     )
-    run.add_argument("-c", "--config", metavar="FILE", help="the configuration")
+    run.add_argument(
+        "-c", "--config", metavar="FILE", help="the configuration; veloflux.yaml if none is named"
+    )
     run.set_defaults(run=_run)
 
     version = verbs.add_parser(

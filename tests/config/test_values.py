@@ -110,6 +110,8 @@ REFUSED: tuple[tuple[str, str, str], ...] = (
     (SMALLEST + "workers: 1025\n", "workers", "1 to 1024"),
     (SMALLEST + "logging: {level: verbose}\n", "level", "write one of debug, info"),
     (SMALLEST + "data_dir: ''\n", "data_dir", "is empty"),
+    (SMALLEST + f"data_dir: {'a' * 5000}\n", "data_dir", "too long"),
+    (with_route(f"pool: app, host: {'a.' * 200}b"), "host", "253 characters at most"),
     (SMALLEST + "admin: {username: 'a:b'}\n", "username", "no colon"),
     (SMALLEST + "admin: {username: ''}\n", "username", "is empty"),
     (SMALLEST + 'admin: {password: "a\\nb"}\n', "password", "control character"),
