@@ -41,7 +41,7 @@ def makeService(options: Options) -> IService:
 
     from veloflux.application import build
     from veloflux.config.problem import ConfigError
-    from veloflux.fleet.sockets import ListenError
+    from veloflux.fleet.bind import ListenError
 
     try:
         return build(reactor, options["config"])

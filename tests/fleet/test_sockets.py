@@ -8,7 +8,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from veloflux.core.model.address import Address
-from veloflux.fleet.sockets import ListenError, Sockets, bind
+from veloflux.fleet.bind import ListenError, bind
+from veloflux.fleet.sockets import Sockets
 
 LOCAL = Address("127.0.0.1", 0)
 OTHER = Address("127.0.0.2", 0)

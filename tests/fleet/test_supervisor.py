@@ -10,6 +10,7 @@ from tests.fleet.fakes import LOCAL, FakeProcess, FakeSpawner, snapshot
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import Sample, Tally
 from veloflux.core.model.traffic import HealthCheck, Snapshot
+from veloflux.fleet.bind import ListenError, bind
 from veloflux.fleet.crew import LAST_WORDS_S
 from veloflux.fleet.messages import (
     Commit,
@@ -23,7 +24,7 @@ from veloflux.fleet.messages import (
     Refused,
     Reopen,
 )
-from veloflux.fleet.sockets import ListenError, Sockets, bind
+from veloflux.fleet.sockets import Sockets
 from veloflux.fleet.supervisor import ANSWER_DEADLINE_S, RolloutError, Supervisor
 from veloflux.fleet.worker import START_DEADLINE_S, State
 
@@ -390,6 +391,16 @@ class DeathTests(Case):
         self.clock.advance(10)
         self.assertEqual(len(self.processes), 3)
         self.assertEqual(self.supervisor.restarts, 0)
+
+    def test_the_count_of_deaths_never_falls(self) -> None:
+        one, two = self.start()
+        two.end("exit code 1")
+        self.clock.advance(0)
+        done = self.apply(snapshot(2, LOCAL), workers=1)
+        one.prepare()
+        one.apply()
+        self.successResultOf(done)
+        self.assertEqual(self.supervisor.restarts, 1)
 
     def test_others_hear_what_was_counted_and_who_is_gone(self) -> None:
         one, two = self.start()

@@ -51,6 +51,8 @@ class Crew:
         on_gone: Callable[[Worker, str], None],
     ) -> None:
         self.is_draining = False
+        # Not a sum over the places: those may become fewer, and a counter must not fall.
+        self.deaths = 0
         self._clock = clock
         self._spawner = spawner
         self._sockets = sockets
@@ -147,9 +149,11 @@ class Crew:
         match message:
             case Hello():
                 self._log.debug("worker {worker.index} runs, pid {worker.pid}", worker=worker)
+            case Drained(left=0):
+                self._log.info("worker {worker.index} has drained", worker=worker)
             case Drained(left=left):
-                self._log.info(
-                    "worker {worker.index} has drained; it had to close {left} connections",
+                self._log.warn(
+                    "worker {worker.index} closed what had not ended in time, connections: {left}",
                     worker=worker,
                     left=left,
                 )
@@ -180,6 +184,7 @@ class Crew:
             self._log.info("worker {worker.index} is gone: {why}", worker=worker, why=why)
         else:
             place.restarts += 1
+            self.deaths += 1
             delay = self._succeed(place, self._clock.seconds() - worker.started)
             self._log.error(
                 "worker {worker.index} (pid {worker.pid}) died: {why}; "

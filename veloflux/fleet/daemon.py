@@ -15,11 +15,11 @@ from twisted.python.failure import Failure
 
 from veloflux import __version__, logs
 from veloflux.core.model.node import Node
+from veloflux.fleet.bind import ListenError
 from veloflux.fleet.messages import DRAIN_DEADLINE_S
 from veloflux.fleet.notify import Notify
 from veloflux.fleet.reload import Reloader, ReloadError
 from veloflux.fleet.signals import Signals
-from veloflux.fleet.sockets import ListenError
 from veloflux.fleet.supervisor import RolloutError, Supervisor
 
 # timeout(1) and others signal a process and then its group: that is one request, seen twice.

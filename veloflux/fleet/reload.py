@@ -16,7 +16,7 @@ from veloflux.config.diff import diff
 from veloflux.config.load import Loaded
 from veloflux.config.problem import ConfigError
 from veloflux.core.model.node import Node
-from veloflux.fleet.sockets import ListenError
+from veloflux.fleet.bind import ListenError
 from veloflux.fleet.supervisor import RolloutError, Supervisor
 
 # The log gets so many lines of one difference, or of one file's errors.

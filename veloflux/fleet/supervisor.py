@@ -18,7 +18,18 @@ from veloflux.core.model.metrics import Tally
 from veloflux.core.model.traffic import Snapshot
 from veloflux.fleet.ballot import Ballot, Outcome
 from veloflux.fleet.crew import Crew
-from veloflux.fleet.messages import Applied, Counted, Level, Mark, Prepared, Refused, Reopen, Up
+from veloflux.fleet.marks import Marks
+from veloflux.fleet.messages import (
+    Applied,
+    Counted,
+    Down,
+    Level,
+    Mark,
+    Prepared,
+    Refused,
+    Reopen,
+    Up,
+)
 from veloflux.fleet.process import Spawner
 from veloflux.fleet.sockets import Sockets
 from veloflux.fleet.worker import START_DEADLINE_S, State, Worker
@@ -59,7 +70,7 @@ class Supervisor:
         self._sockets = sockets
         self._crew = Crew(clock, spawner, sockets, self._brief, self._heard, self._gone)
         self._snapshot: Snapshot | None = None
-        self._marks: dict[tuple[str, str], bool] = {}
+        self._marks = Marks()
         self._ballots: dict[type[Up], tuple[int, Ballot[Worker]]] = {}
         self._is_rolling_out = False
 
@@ -82,7 +93,7 @@ class Supervisor:
     @property
     def restarts(self) -> int:
         """How many workers have been replaced after they died."""
-        return sum(self._crew.restarts.values())
+        return self._crew.deaths
 
     @property
     def addresses(self) -> dict[str, Address]:
@@ -131,19 +142,17 @@ class Supervisor:
 
     def mark(self, pool: str, backend: str, healthy: bool) -> None:
         """Tell every worker, and those to come, what active checks found."""
-        self._marks[pool, backend] = healthy
-        for worker in self._crew.everybody:
-            worker.send(Mark(pool, backend, healthy))
+        mark = Mark(pool, backend, healthy)
+        self._marks.add(mark)
+        self._tell(mark)
 
     def reopen(self) -> None:
         """Make every worker open its log files anew."""
-        for worker in self._crew.everybody:
-            worker.send(Reopen())
+        self._tell(Reopen())
 
     def set_level(self, name: str) -> None:
         """Make every worker log from this level up."""
-        for worker in self._crew.everybody:
-            worker.send(Level(name))
+        self._tell(Level(name))
 
     def drain(self, deadline_s: float) -> Deferred[None]:
         """Accept nothing more and let the workers finish; fires when all are gone.
@@ -178,7 +187,7 @@ class Supervisor:
     async def _commit(self, snapshot: Snapshot, workers: int, prepared: list[Worker]) -> None:
         """Decide for the snapshot: from here on there is no way back."""
         self._snapshot = snapshot
-        self._marks = _marks_for(snapshot, self._marks)
+        self._marks.keep(snapshot)
         voters = [worker for worker in self._crew.members if worker.index < workers]
         ballot = self._open(Applied, snapshot.version, voters)
         for worker in voters:
@@ -214,8 +223,12 @@ class Supervisor:
 
     def _commit_to(self, worker: Worker, snapshot: Snapshot) -> None:
         worker.commit(snapshot)
-        for (pool, backend), healthy in self._marks.items():
-            worker.send(Mark(pool, backend, healthy))
+        for mark in self._marks:
+            worker.send(mark)
+
+    def _tell(self, message: Down) -> None:
+        for worker in self._crew.everybody:
+            worker.send(message)
 
     def _heard(self, worker: Worker, message: Up) -> None:
         match message:
@@ -261,21 +274,6 @@ class Supervisor:
         else:
             wanted = [listener.address for listener in self._snapshot.listeners]
             self._sockets.retain(wanted, len(self._crew))
-
-
-def _marks_for(
-    snapshot: Snapshot, marks: dict[tuple[str, str], bool]
-) -> dict[tuple[str, str], bool]:
-    """Keep what is known of backends that remain; of one no longer checked, nobody says it is ill.
-
-    One whose check was changed keeps its mark until the first result of the new check.
-    """
-    return {
-        (pool.name, name): marks[pool.name, name] or pool.health_check is None
-        for pool in snapshot.pools
-        for name in (str(backend.address) for backend in pool.backends)
-        if (pool.name, name) in marks
-    }
 
 
 def _problem(outcome: Outcome[Worker]) -> str:
