@@ -178,9 +178,7 @@ class Downstream(Protocol, Timed):
         fields = head.fields
         if fields is not self._fields:
             self._fields = fields
-            self._lines = hygiene.request_lines(
-                fields, self.peer, self.listener.scheme, self.is_trusted
-            )
+            self._lines = self._lines_for(fields, fields.authority)
             if self.is_trusted:
                 self.client = hygiene.client_address(fields, self.peer, self.listener.trusts)
         request_id = hygiene.request_id(fields) if self.is_trusted else None
@@ -206,7 +204,7 @@ class Downstream(Protocol, Timed):
         assert pool is not None
         lines = self._lines
         if head.authority != fields.authority:
-            lines = hygiene.request_lines(fields, self.peer, self.listener.scheme, self.is_trusted)
+            lines = self._lines_for(fields, head.authority)
         if stages.edit_request is not None:
             lines = stages.edit_request(lines)
         if bridge.accept is not None:
@@ -216,6 +214,10 @@ class Downstream(Protocol, Timed):
         else:
             self._watch_body(self.limits.body_timeout_s, now)
         bridge.start(pool, lines)
+
+    def _lines_for(self, fields: RequestFields, authority: bytes) -> bytes:
+        scheme = self.listener.scheme
+        return hygiene.request_lines(fields, authority, self.peer, scheme, self.is_trusted)
 
     # Its body
 

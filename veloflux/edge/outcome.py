@@ -11,9 +11,7 @@ from veloflux.edge.pool import Backend, Pool
 NO_TALLY = Tally("")
 NO_POOL = Pool(PoolModel("", ()), lambda: 0.0)
 # Stands where no head could be read.
-NO_HEAD = RequestHead(
-    b"-", b"-", b"", RequestFields(b"\nHost: -\r\n\r\n".replace(b"-", b"x"), 1), 0
-)
+NO_HEAD = RequestHead(b"-", b"-", b"", RequestFields(b"\n\r\n", 0), 0)
 
 
 class Outcome:
