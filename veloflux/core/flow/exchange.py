@@ -60,11 +60,11 @@ _NOTHING = Relay(None, b"", False, False)
 def check_method(head: RequestHead) -> None:
     """Raise ProtocolError for what a gateway does not pass on.
 
-    TRACE would show a client the fields that were added behind its back; an OPTIONS that may go
-    no further is answered here (RFC 9110 section 7.6.2).
+    TRACE would show a client the fields that were added behind its back, CONNECT open a way past
+    this hop; an OPTIONS that may go no further is answered here (RFC 9110 section 7.6.2).
     """
-    if head.method == b"TRACE":
-        raise ProtocolError(501, "method", "TRACE is not served here.")
+    if head.method in (b"TRACE", b"CONNECT"):
+        raise ProtocolError(501, "method", f"{head.method.decode()} is not served here.")
     if head.method == b"OPTIONS" and head.fields.value(b"max-forwards") == b"0":
         raise ProtocolError(204, "max_forwards", "This is as far as it may go.")
 

@@ -22,9 +22,13 @@ def client_address(fields: RequestFields, peer: str, trusts: Callable[[str], boo
     """
     client = peer
     for value in reversed(b",".join(fields.seen.get(b"x-forwarded-for", ())).split(b",")):
+        text = value.strip(b" \t[]").decode("ascii", "replace")
         try:
-            address = str(ip_address(value.strip(b" \t[]").decode("ascii", "replace")))
+            address = str(ip_address(text))
         except ValueError:
+            break
+        if "%" in text:
+            # A zone (RFC 4007) has no meaning on another host, and can be any text at all.
             break
         client = address
         if not trusts(address):
@@ -32,11 +36,13 @@ def client_address(fields: RequestFields, peer: str, trusts: Callable[[str], boo
     return client
 
 
-def request_lines(fields: RequestFields, peer: str, scheme: bytes, trusted: bool) -> bytes:
+def request_lines(
+    fields: RequestFields, authority: bytes, peer: str, scheme: bytes, trusted: bool
+) -> bytes:
     """The lines for the backend, less Host and X-Request-ID.
 
-    `peer` is the address the connection comes from; it depends on nothing but the connection and
-    the field block, so it can be kept with them.
+    `authority` is what the request is for, `peer` the address the connection comes from. The lines
+    depend on these and the field block alone, so they can be kept with them.
     """
     lines = [fields.kept]
     if fields.length is None:
@@ -47,7 +53,7 @@ def request_lines(fields: RequestFields, peer: str, scheme: bytes, trusted: bool
         lines.append(b"Expect: 100-continue\r\n")
     if fields.wants_trailers and not fields.upgrade:
         lines.append(b"TE: trailers\r\nConnection: TE\r\n")
-    lines.extend(_forwarded(fields, peer, scheme, fields.seen if trusted else {}))
+    lines.extend(_forwarded(authority, peer, scheme, fields.seen if trusted else {}))
     lines.append(VIA)
     return b"".join(lines)
 
@@ -59,14 +65,14 @@ def request_id(fields: RequestFields) -> bytes | None:
 
 
 def _forwarded(
-    fields: RequestFields, peer: str, scheme: bytes, said: dict[bytes, list[bytes]]
+    authority: bytes, peer: str, scheme: bytes, said: dict[bytes, list[bytes]]
 ) -> list[bytes]:
     """The forwarding fields; `said` holds what a trusted proxy said, else nothing."""
     address = peer.encode("ascii", "replace")
     chain = b", ".join([*said.get(b"x-forwarded-for", ()), address])
     lines = [b"X-Forwarded-For: %b\r\n" % chain]
     lines.append(b"X-Forwarded-Proto: %b\r\n" % said.get(b"x-forwarded-proto", (scheme,))[0])
-    host = said.get(b"x-forwarded-host", (fields.authority,))[0]
+    host = said.get(b"x-forwarded-host", (authority,))[0]
     if host:
         lines.append(b"X-Forwarded-Host: %b\r\n" % host)
     for name, values in said.items():
@@ -75,8 +81,7 @@ def _forwarded(
             lines.extend(b"%b: %b\r\n" % (name, value) for value in values)
     node = b'"[%b]"' % address if b":" in address else address
     element = b"for=%b;proto=%b" % (node, scheme)
-    if fields.authority:
-        quoted = b":" in fields.authority
-        element += b';host="%b"' % fields.authority if quoted else b";host=" + fields.authority
+    if authority:
+        element += b';host="%b"' % authority if b":" in authority else b";host=" + authority
     lines.append(b"Forwarded: %b\r\n" % b", ".join([*said.get(b"forwarded", ()), element]))
     return lines
