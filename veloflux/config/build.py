@@ -11,10 +11,10 @@ def build(
 ) -> node.Node:
     """Return the node; relative paths start at `directory`, `workers: auto` is `processors`."""
     workers = configuration.workers
+    if not isinstance(workers, int):
+        workers = max(1, min(processors, schema.MAX_WORKERS))
     return node.Node(
-        workers=workers
-        if isinstance(workers, int)
-        else max(1, min(processors, schema.MAX_WORKERS)),
+        workers=workers,
         data_dir=_path(directory, configuration.data_dir),
         admin=node.Admin(
             address=configuration.admin.address,
@@ -25,7 +25,7 @@ def build(
         ),
         metrics_address=configuration.metrics.address,
         log_level=configuration.logging.level,
-        snapshot=_snapshot(configuration, directory, version),
+        snapshot=_snapshot(configuration, directory, version, workers),
     )
 
 
@@ -34,7 +34,7 @@ def _path(directory: str, path: str) -> str:
 
 
 def _snapshot(
-    configuration: schema.Configuration, directory: str, version: int
+    configuration: schema.Configuration, directory: str, version: int, workers: int
 ) -> traffic.Snapshot:
     access = configuration.logging.access
     return traffic.Snapshot(
@@ -43,6 +43,7 @@ def _snapshot(
         pools=tuple(map(_pool, configuration.pools)),
         routes=tuple(map(_route, configuration.routes)),
         access_log=None if access is None else _access_log(access, directory),
+        workers=workers,
     )
 
 
