@@ -25,7 +25,7 @@ def build(
         ),
         metrics_address=configuration.metrics.address,
         log_level=configuration.logging.level,
-        snapshot=_snapshot(configuration, directory, version, workers),
+        snapshot=_snapshot(configuration, directory, version),
     )
 
 
@@ -34,7 +34,7 @@ def _path(directory: str, path: str) -> str:
 
 
 def _snapshot(
-    configuration: schema.Configuration, directory: str, version: int, workers: int
+    configuration: schema.Configuration, directory: str, version: int
 ) -> traffic.Snapshot:
     access = configuration.logging.access
     return traffic.Snapshot(
@@ -43,7 +43,6 @@ def _snapshot(
         pools=tuple(map(_pool, configuration.pools)),
         routes=tuple(map(_route, configuration.routes)),
         access_log=None if access is None else _access_log(access, directory),
-        workers=workers,
     )
 
 
