@@ -19,7 +19,7 @@ from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.lane import Lane
 from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Backend, Pool
-from veloflux.edge.splice import WORTH_BYTES, Splice, can_splice
+from veloflux.edge.splice import WORTH_BYTES
 from veloflux.edge.tunnel import Tunnel
 from veloflux.edge.upstream import Upstream
 from veloflux.edge.valve import Valve
@@ -43,7 +43,6 @@ class Bridge(Carrier, Outcome, Timed):
     _upload: Valve | None = None
     _download: Valve | None = None
     _tunnel: Tunnel | None = None
-    _splices: tuple[Splice, ...] = ()
     _is_over = False
     _may_keep = False
 
@@ -107,42 +106,20 @@ class Bridge(Carrier, Outcome, Timed):
             if not upstream.is_answering:
                 now = self.plane.deadlines.now()
                 self.plane.deadlines.arm(upstream, now + self.pool.timeouts.first_byte_s)
-        elif self._upload is None:
+            return
+        downstream = self.downstream
+        if self._upload is None:
             if not upstream.is_answering:
                 upstream.deadline = NEVER
             self._upload = Valve(
-                self.downstream.transport,
+                downstream.transport,
                 upstream.transport,
                 self.plane.deadlines,
                 self.pool.timeouts.idle_s,
                 lambda: self._failed(exchange.SLOW_BACKEND),
             )
-        if not body.done and isinstance(body, Counted) and body.left >= WORTH_BYTES:
-            self._splice_upload(body)
-
-    def _splice_upload(self, body: Counted) -> None:
-        """Let the system move the rest of the request's body, which nobody looks at."""
-        assert self.upstream is not None
-        assert self._upload is not None
-        source, sink = self.downstream.transport, self.upstream.transport
-        if not can_splice(source, sink):
-            return
-
-        def moved(count: int) -> None:
-            body.left -= count
-            self.downstream.body_moved(count)
-
-        self._splices = (
-            *self._splices,
-            Splice(
-                source,
-                sink,
-                body.left,
-                self._upload,
-                moved=moved,
-                done=self.downstream.resume_body,
-            ),
-        )
+        if isinstance(body, Counted) and body.left >= WORTH_BYTES:
+            self._upload.splice(body.left, downstream.body_moved, downstream.resume_body)
 
     @property
     def is_ready(self) -> bool:
@@ -167,7 +144,9 @@ class Bridge(Carrier, Outcome, Timed):
             self.downstream.transport.write(
                 b"HTTP/1.1 %b\r\n%b%b\r\n" % (head.status_line, head.fields.kept, VIA)
             )
-        if not self.is_sent:
+        if head.status == 100 and self.downstream.body is not None:
+            # It is for the client to go on.
+            self.downstream.body.begin(self.plane.deadlines.now())
             self.upstream.deadline = NEVER
 
     def answered(self, head: ResponseHead, rest: bytes) -> None:
@@ -234,30 +213,19 @@ class Bridge(Carrier, Outcome, Timed):
 
     def _splice_answer(self, body: Body) -> None:
         """Let the system move the rest of the answer's body, when it is worth it."""
-        assert self.upstream is not None
-        assert self._download is not None
-        source, sink = self.upstream.transport, self.downstream.transport
-        if not isinstance(body, Counted) or body.left < WORTH_BYTES or not can_splice(source, sink):
-            return
-        upstream = self.upstream
-
-        def moved(count: int) -> None:
-            body.left -= count
-            self.bytes_out += count
-            now = self.plane.deadlines.now()
-            self.plane.deadlines.arm(upstream, now + self.pool.timeouts.idle_s)
-
-        self._splices = (
-            *self._splices,
-            Splice(
-                source,
-                sink,
+        if isinstance(body, Counted) and body.left >= WORTH_BYTES and self._download is not None:
+            self._download.splice(
                 body.left,
-                self._download,
-                moved=moved,
-                done=lambda: self.answer_data(body.feed(b""), body),
-            ),
-        )
+                lambda count: self._answer_moved(body, count),
+                lambda: self.answer_data(body.feed(b""), body),
+            )
+
+    def _answer_moved(self, body: Counted, count: int) -> None:
+        assert self.upstream is not None
+        body.left -= count
+        self.bytes_out += count
+        now = self.plane.deadlines.now()
+        self.plane.deadlines.arm(self.upstream, now + self.pool.timeouts.idle_s)
 
     def answer_data(self, payload: bytes, body: Body) -> None:
         """Some of the answer's body; `body` is its decoder, done or not."""
@@ -359,6 +327,9 @@ class Bridge(Carrier, Outcome, Timed):
         """The client's connection is lost, or not worth having: stop the backend's work."""
         if not self._is_over:
             self._drop_backend()
+            if not self.answered_at:
+                # No answer, and no fault of the backend.
+                self.leave_backend(None)
             self._over(self.plane.deadlines.now(), termination)
 
     def _failed(self, failure: Failure) -> None:
@@ -388,9 +359,6 @@ class Bridge(Carrier, Outcome, Timed):
             upstream.abort()
 
     def _close_valves(self) -> None:
-        for splice in self._splices:
-            splice.stop()
-        self._splices = ()
         for valve in (self._upload, self._download):
             if valve is not None:
                 valve.close()

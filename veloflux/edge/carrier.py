@@ -77,7 +77,7 @@ class Carrier:
         if failure in exchange.BEFORE_SENDING and patient:
             self.try_another(failure)
         else:
-            self.leave_backend(0)
+            self.leave_backend(None if failure is exchange.EXHAUSTED else 0)
             self.gave_up(failure)
 
     def try_another(self, failure: Failure) -> None:

@@ -7,7 +7,7 @@ these states share the attributes of one connection.
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure as TwistedFailure
 from zope.interface import implementer
@@ -23,6 +23,7 @@ from veloflux.core.wire.http1 import RequestHead, read_request
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.farewell import Farewell
+from veloflux.edge.holdback import Holdback
 from veloflux.edge.lane import Lane
 from veloflux.edge.outcome import Refusal
 from veloflux.edge.transport import unsent
@@ -40,7 +41,7 @@ _FIRST_REQUEST_S = 1.0
 _RETRY_AFTER = b"Retry-After: 1\r\n"
 
 
-@implementer(IHalfCloseableProtocol, IPullProducer)
+@implementer(IHalfCloseableProtocol)
 class Downstream(Protocol, Timed):
     """Parses requests and hands each to a `Bridge`."""
 
@@ -58,9 +59,8 @@ class Downstream(Protocol, Timed):
     _is_last = False
     _farewell: Farewell | None = None
     _is_paused = False
-    _is_waiting_for_reader = False
+    _holdback: Holdback | None = None
     _head_since = NEVER
-    _last_unsent = 0
 
     def __init__(self, listener: "Listener", peer: str) -> None:
         self.listener = listener
@@ -94,7 +94,7 @@ class Downstream(Protocol, Timed):
         """Take requests off the buffer until one waits for its answer."""
         has_begun = False
         while self.bridge is None and self._buffer and self._farewell is None:
-            if self._is_waiting_for_reader or unsent(self.transport) > _UNREAD:
+            if self._holdback is not None or unsent(self.transport) > _UNREAD:
                 self._wait_for_reader()
                 return
             if self._buffer.startswith(b"\r\n") and not self._has_skipped:
@@ -150,26 +150,16 @@ class Downstream(Protocol, Timed):
             self.transport.resumeProducing()
 
     def _wait_for_reader(self) -> None:
-        """The client sends requests but takes no answers: go on when it has taken them."""
-        if not self._is_waiting_for_reader:
-            self._is_waiting_for_reader = True
-            self._is_paused = True
-            self.transport.pauseProducing()
-            self._last_unsent = unsent(self.transport)
-            now = self.plane.deadlines.now()
-            self.plane.deadlines.arm(self, now + self.limits.write_timeout_s)
-            self.transport.registerProducer(self, False)
+        if self._holdback is None:
+            self.plane.deadlines.disarm(self)
+            self._is_paused = False
+            self._holdback = Holdback(
+                self.transport, self.plane.deadlines, self.limits.write_timeout_s, self._reader_back
+            )
 
-    def resumeProducing(self) -> None:
-        """The transport has sent all it held (it also asks once when we register)."""
-        if not unsent(self.transport):
-            self.transport.unregisterProducer()
-            self._is_waiting_for_reader = False
-            self._resume()
-            self._read_heads()
-
-    def stopProducing(self) -> None:
-        """The connection is lost, as `connectionLost` will say."""
+    def _reader_back(self) -> None:
+        self._holdback = None
+        self._read_heads()
 
     # One request
 
@@ -195,8 +185,16 @@ class Downstream(Protocol, Timed):
             if fields.length != 0:
                 limits, limit = self.limits, stages.route.max_body_bytes
                 limit = limits.max_body_bytes if limit is None else limit
-                self.body = Upload(exchange.request_body(head, limit), limit, limits, now)
+                self.body = Upload(
+                    exchange.request_body(head, limit),
+                    limit,
+                    limits,
+                    now,
+                    awaits_leave=fields.expects_continue,
+                )
         except ProtocolError as problem:
+            if problem.status >= 400:
+                self.listener.count_error("http1", problem.kind)
             self._refuse(head, problem, request_id, lane)
             return
         self.bridge = bridge
@@ -259,7 +257,6 @@ class Downstream(Protocol, Timed):
                 now,
                 bridge.upload_paused_s,
                 is_held=not bridge.is_ready or bridge.is_upload_paused,
-                is_expecting=bridge.head.fields.expects_continue and not body.received,
             )
         except ProtocolError as problem:
             self._refuse_body(bridge, problem)
@@ -376,7 +373,7 @@ class Downstream(Protocol, Timed):
         self.bridge = None
         self.plane.deadlines.disarm(self)
         early, self._buffer = self._buffer, b""
-        self.dataReceived = tunnel.from_client  # type: ignore[method-assign]
+        self.dataReceived = tunnel.from_client  # type: ignore[method-assign]  # no question per read
         if early:
             tunnel.from_client(early)
         self._resume()
@@ -407,17 +404,10 @@ class Downstream(Protocol, Timed):
         self._farewell = Farewell(
             self.transport, self.plane.deadlines, self.limits.write_timeout_s, linger=linger
         )
-        self.dataReceived = self._farewell.received  # type: ignore[method-assign]
+        self.dataReceived = self._farewell.received  # type: ignore[method-assign]  # no question per read
 
     def expire(self, now: float) -> None:
-        if self._is_waiting_for_reader:
-            left = unsent(self.transport)
-            if left < self._last_unsent:
-                self._last_unsent = left
-                self.plane.deadlines.arm(self, now + self.limits.write_timeout_s)
-            else:
-                self.transport.abortConnection()
-        elif self.bridge is not None:
+        if self.bridge is not None:
             if self.body is not None:
                 self._judge_body(self.bridge, self.body, now)
         elif self._buffer:

@@ -59,7 +59,7 @@ class Relay(Protocol, Carrier, Outcome):
         )
         self.tunnel = upstream.tunnel = tunnel
         self.dataReceived = tunnel.from_client  # type: ignore[method-assign]  # no question per read
-        upstream.dataReceived = tunnel.from_backend  # type: ignore[method-assign]
+        upstream.dataReceived = tunnel.from_backend  # type: ignore[method-assign]  # no question per read
         self.transport.resumeProducing()
 
     def gave_up(self, failure: Failure) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 from twisted.internet.main import CONNECTION_LOST
 
 from veloflux.edge.transport import WriteNow
-from veloflux.edge.valve import Valve
 
 # A megabyte moves in two system calls; the kernel may grant less to a user with many pipes.
 _PIPE_BYTES = 1 << 20
@@ -42,8 +41,8 @@ class Splice:
     """One direction. `left` is how many bytes to move, None for all until the end.
 
     `moved` is called with the count of bytes taken from the source, `done` when `left` came to 0
-    and the sink has them all; the end of the source is told by its own protocol. `valve` is told
-    of a full sink.
+    and the sink has them all; the end of the source is told by its own protocol. `full` and `room`
+    are called when the sink takes no more and when it has taken what the pipe held.
     """
 
     def __init__(
@@ -51,15 +50,17 @@ class Splice:
         source: Any,
         sink: Any,
         left: int | None,
-        valve: Valve,
         *,
+        full: Callable[[], None],
+        room: Callable[[], None],
         moved: Callable[[int], None],
-        done: Callable[[], None] = lambda: None,
+        done: Callable[[], None],
     ) -> None:
         self._source = source
         self._sink = sink
         self._left = left
-        self._valve = valve
+        self._full = full
+        self._room = room
         self._moved = moved
         self._done = done
         self._pipe: tuple[int, int] | None = None
@@ -84,7 +85,7 @@ class Splice:
             return CONNECTION_LOST
         self._sink.feeder = None
         self._sink.fed()
-        self._valve.resumeProducing()
+        self._room()
         self._end_if_done()
         return None
 
@@ -114,7 +115,7 @@ class Splice:
             # Full, or broken: the reactor tells which, by the sink's own means.
             self._sink.feeder = self
             self._sink.startWriting()
-            self._valve.pauseProducing()
+            self._full()
             return None
         self._end_if_done()
         return None

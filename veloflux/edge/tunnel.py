@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from veloflux.edge.deadlines import Deadlines, Timed
-from veloflux.edge.splice import Splice, can_splice
 from veloflux.edge.transport import unsent
 from veloflux.edge.valve import Valve
 
@@ -42,9 +41,8 @@ class Tunnel(Timed):
             Valve(backend, client, deadlines, write_timeout_s, lambda: self.abort("cD")),
         )
         inward, outward = self._valves
-        self._splices: list[Splice] = []
-        self._splice(client, backend, inward, self._count_in)
-        self._splice(backend, client, outward, self._count_out)
+        inward.splice(None, self._count_in)
+        outward.splice(None, self._count_out)
         deadlines.arm(self, deadlines.now() + idle_s)
 
     def from_client(self, data: bytes) -> None:
@@ -87,10 +85,6 @@ class Tunnel(Timed):
     def expire(self, now: float) -> None:
         self.abort("cD")
 
-    def _splice(self, source: Any, sink: Any, valve: Valve, moved: Callable[[int], None]) -> None:
-        if can_splice(source, sink):
-            self._splices.append(Splice(source, sink, None, valve, moved=moved))
-
     def _count_in(self, count: int) -> None:
         self.bytes_in += count
         self._deadlines.arm(self, self._deadlines.now() + self._idle_s)
@@ -109,7 +103,5 @@ class Tunnel(Timed):
 
     def _end(self, termination: str) -> None:
         self._is_over = True
-        for splice in self._splices:
-            splice.stop()
         self._deadlines.disarm(self)
         self._ended(termination)

@@ -99,7 +99,7 @@ class Upstream(Protocol, Timed):
         self.deadlines.disarm(self)
         self.bridge = None
         self.tunnel = tunnel
-        self.dataReceived = tunnel.from_backend  # type: ignore[method-assign]
+        self.dataReceived = tunnel.from_backend  # type: ignore[method-assign]  # no question per read
 
     def close(self) -> None:
         """End an idle connection."""

@@ -1,4 +1,6 @@
-"""Backpressure from a slow sink to its source, with a deadline for a sink that stands still."""
+"""One direction of a body: backpressure from a slow sink to its source, a deadline for a sink that
+stands still, and the short way past this process where there is one.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +9,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from veloflux.edge.deadlines import NEVER, Deadlines, Timed
+from veloflux.edge.splice import Splice, can_splice
 from veloflux.edge.transport import unsent
 
 
@@ -34,7 +37,27 @@ class Valve(Timed):
         self._left = 0
         self._paused_at = NEVER
         self._paused_s = 0.0
+        self._splice: Splice | None = None
         sink.registerProducer(self, True)
+
+    def splice(
+        self,
+        left: int | None,
+        moved: Callable[[int], None],
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Let the system move the next `left` bytes, None for all, if these transports allow it;
+        else they go on coming to the source's protocol. See `Splice` for the callbacks."""
+        if self._splice is None and can_splice(self._source, self._sink):
+            self._splice = Splice(
+                self._source,
+                self._sink,
+                left,
+                full=self.pauseProducing,
+                room=self.resumeProducing,
+                moved=moved,
+                done=done,
+            )
 
     def pauseProducing(self) -> None:
         self._source.pauseProducing()
@@ -51,6 +74,8 @@ class Valve(Timed):
     def stopProducing(self) -> None:
         """The sink is lost; its protocol is told by other means."""
         self._deadlines.disarm(self)
+        if self._splice is not None:
+            self._splice.stop()
 
     @property
     def is_paused(self) -> bool:
@@ -63,6 +88,9 @@ class Valve(Timed):
     def close(self) -> None:
         """The body is through: let go of both transports, whatever the sink still holds."""
         self._deadlines.disarm(self)
+        if self._splice is not None:
+            self._splice.stop()
+            self._splice = None
         self._sink.unregisterProducer()
         self._source.resumeProducing()
 

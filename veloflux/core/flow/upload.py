@@ -3,7 +3,7 @@
 from veloflux.core.flow.exchange import too_large
 from veloflux.core.model.traffic import Limits
 from veloflux.core.wire.error import ProtocolError
-from veloflux.core.wire.framing import Body
+from veloflux.core.wire.framing import Body, Counted
 
 # Seconds after which a body is judged by its average rate.
 RATE_GRACE_S = 5.0
@@ -13,13 +13,17 @@ class Upload:
     """One request's body: its decoder and what has been received, in bytes of payload.
 
     `limit` is in bytes, 0 for none. The pace is the client's alone: the time in which the backend
-    or this proxy kept it waiting does not count.
+    or this proxy kept it waiting does not count. `awaits_leave` is for a client that expects
+    100-continue: it may wait for that, and the backend has a deadline for it.
     """
 
-    __slots__ = ("_last", "_limit", "_limits", "_since", "decoder", "received")
+    __slots__ = ("_awaits_leave", "_last", "_limit", "_limits", "_since", "decoder", "received")
 
-    def __init__(self, decoder: Body, limit: int, limits: Limits, now: float) -> None:
+    def __init__(
+        self, decoder: Body, limit: int, limits: Limits, now: float, *, awaits_leave: bool = False
+    ) -> None:
         self.decoder = decoder
+        self._awaits_leave = awaits_leave
         self.received = 0
         self._limit = limit
         self._limits = limits
@@ -28,6 +32,8 @@ class Upload:
 
     def feed(self, data: bytes, now: float) -> bytes:
         """The payload in `data`. Raises ProtocolError: 400, or 413 over the limit."""
+        if self._awaits_leave:
+            self.begin(now)
         payload = self.decoder.feed(data)
         self.received += len(payload)
         self._last = now
@@ -37,22 +43,32 @@ class Upload:
 
     def moved(self, count: int, now: float) -> None:
         """So many bytes of a counted body, whose length was judged before, went past."""
+        assert isinstance(self.decoder, Counted)
+        self.decoder.left -= count
         self.received += count
         self._last = now
 
-    def judge(self, now: float, paused_s: float, *, is_held: bool, is_expecting: bool) -> float:
+    def begin(self, now: float) -> None:
+        """The client has leave to send, or did not wait for it: from now on its pace counts."""
+        if self._awaits_leave:
+            self._awaits_leave = False
+            self._since = self._last = now
+
+    def judge(self, now: float, paused_s: float, *, is_held: bool) -> float:
         """When to look again, in seconds from now. Raises ProtocolError 408.
 
         `paused_s` is for how long the client could not send so far, `is_held` whether it cannot
-        just now, `is_expecting` whether it may still wait for leave to begin.
+        just now.
         """
         limits = self._limits
+        if self._awaits_leave:
+            return limits.body_timeout_s
         if is_held:
             self._last = now
         elapsed = now - self._since - paused_s
         rate = limits.min_body_rate
         is_slow = rate and elapsed > RATE_GRACE_S and self.received < rate * elapsed
-        if now - self._last >= limits.body_timeout_s or (is_slow and not is_expecting):
+        if now - self._last >= limits.body_timeout_s or is_slow:
             raise ProtocolError(408, "body_timeout", "The body came too slowly.")
         left = limits.body_timeout_s - (now - self._last)
         return min(left, RATE_GRACE_S) if rate else left
