@@ -5,6 +5,7 @@ pausing, half-closing and aborting are Twisted's and ours, not a double's idea o
 """
 
 import errno
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from twisted.logger import Logger
 from veloflux.edge import transport
 
 _log = Logger()
+# What all sockets here give as their descriptor: a real one, so that nothing of this process is
+# touched by mistake, and one of which splice(2) says that it cannot, so bytes are copied.
+_UNSPLICEABLE = select.epoll()
 _LINGER_NOT = struct.pack("ii", 1, 0)
 # Rounds in which something was ready, before a loop is said never to rest.
 _RESTLESS = 20_000
@@ -31,16 +35,15 @@ class Socket:
 
     family = socket.AF_INET
 
-    def __init__(self, number: int) -> None:
+    def __init__(self) -> None:
         self.peer = Peer(self)
         self.options: dict[tuple[int, int], Any] = {}
-        self._number = number
         self._arrived = bytearray()
         self._is_finished = False
         self._is_reset = False
 
     def fileno(self) -> int:
-        return self._number
+        return _UNSPLICEABLE.fileno()
 
     def setblocking(self, blocking: bool) -> None:
         assert not blocking
@@ -223,14 +226,12 @@ class Reactor(Clock):
         self.rightNow = 1000.0
         self.ports: list[Port] = []
         self._network = network
-        self._numbers = 100
         self._sockets: list[Socket] = []
         self._readers: dict[Any, None] = {}
         self._writers: dict[Any, None] = {}
 
     def open_socket(self) -> Socket:
-        self._numbers += 1
-        self._sockets.append(Socket(self._numbers))
+        self._sockets.append(Socket())
         return self._sockets[-1]
 
     # What transports and the service ask for

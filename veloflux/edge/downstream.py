@@ -225,7 +225,8 @@ class Downstream(Protocol, Timed):
     def resume_body(self) -> None:
         """The backend is there: what came meanwhile goes to it."""
         data, self._buffer = self._buffer, b""
-        if self.body is not None:
+        # Before its first byte the client may still wait for leave to send it.
+        if self.body is not None and (data or self.body.received):
             self._read_body(self.body, data)
         self._resume()
 

@@ -25,6 +25,8 @@ _PARTIAL_SIZE = re.compile(
     rb"[0-9A-Fa-f]{0,15}(?:[ \t]*;[^\r\n\x00-\x08\x0b-\x1f\x7f]*+|[ \t]*)\r?"
 )
 _MAX_EXTENSION = 256
+# Of a size line whose last byte has not come.
+_MAX_LINE = 15 + _MAX_EXTENSION + 1
 # Bytes of extensions that a body may carry beyond a sixteenth of its payload.
 _EXTENSIONS_GRACE = 4096
 _MAX_TRAILERS = 8192
@@ -145,7 +147,7 @@ class Chunked:
     def _size(self, buffer: bytes, at: int, payload: list[bytes]) -> int:
         match = _SIZE_LINE.match(buffer, at)
         if match is None:
-            if _PARTIAL_SIZE.fullmatch(buffer, at) is None or len(buffer) - at > _MAX_EXTENSION:
+            if _PARTIAL_SIZE.fullmatch(buffer, at) is None or len(buffer) - at > _MAX_LINE:
                 raise self._error("A chunk's size line is malformed.")
             return -1
         extension = match.end(2) - match.start(2)
