@@ -156,21 +156,39 @@ class Bridge(Carrier, Outcome, Timed):
         if head.status == 101:
             self._switch(head, rest)
             return
-        fields = head.fields
-        answer = exchange.relay(head, self.head.method, self.head.fields.minor)
+        if exchange.is_whole(head, self.head.method, rest):
+            self._answer(head, head.fields.length_line, rest, until_close=False)
+            self._may_keep = head.fields.persistent
+            self._finish(now)
+            return
+        answer = self.answer = exchange.relay(head, self.head.method, self.head.fields.minor)
         body = answer.body
         payload = b""
         if body is not None:
             try:
                 payload = body.feed(rest)
             except ProtocolError as problem:
+                self.answer = None
                 self.broken(problem)
                 return
             rest = body.rest
-        self.answer = answer
+        self._may_keep = head.fields.persistent and not rest
+        self._answer(head, answer.framing, payload, until_close=answer.until_close)
+        if body is None or body.done:
+            self._finish(now)
+        else:
+            self._stream(body, now)
+
+    def _answer(
+        self, head: ResponseHead, framing: bytes, payload: bytes, *, until_close: bool
+    ) -> None:
+        """Write the head of the answer, and the first of its body."""
         self.status = head.status
         self.bytes_out = len(payload)
-        self._may_keep = fields.persistent and not rest
+        answer = self.answer
+        if answer is not None and answer.chunked and answer.body is not None:
+            payload = encode(payload, answer.body)
+        fields = head.fields
         lines = fields.kept + VIA
         if not fields.has_date:
             lines += b"Date: %b\r\n" % self.plane.date
@@ -178,23 +196,17 @@ class Bridge(Carrier, Outcome, Timed):
         if edit is not None:
             lines = edit(lines)
         downstream = self.downstream
-        if answer.chunked and body is not None:
-            payload = encode(payload, body)
         downstream.transport.write(
             b"HTTP/1.1 %b\r\n%b%bX-Request-ID: %b\r\n%b\r\n%b"
             % (
                 head.status_line,
                 lines,
-                answer.framing,
+                framing,
                 self.request_id,
-                downstream.connection_lines(self, answer.until_close),
+                downstream.connection_lines(self, until_close),
                 payload,
             )
         )
-        if body is None or body.done:
-            self._finish(now)
-        else:
-            self._stream(body, now)
 
     def _stream(self, body: Body, now: float) -> None:
         """The answer's body goes on: it comes by `answer_data`."""
@@ -244,7 +256,8 @@ class Bridge(Carrier, Outcome, Timed):
     def _finish(self, now: float) -> None:
         """The answer is through."""
         upstream, self.upstream = self.upstream, None
-        self._close_valves()
+        if self._upload is not None or self._download is not None:
+            self._close_valves()
         if upstream is not None:
             if self._may_keep and self.is_sent:
                 upstream.release(now)

@@ -32,6 +32,8 @@ class Carrier:
     backend: Backend | None = None
     last_backend: Backend | None = None
     attempts = 0
+    # Whether a kept connection will do.
+    takes_idle = True
     failure: Failure | None = None
     _dialling: "Dialling | None" = None
     _tried: tuple[Backend, ...] = ()
@@ -45,7 +47,7 @@ class Carrier:
         self.backend = self.last_backend = backend
         backend.inflight += 1
         self.attempts += 1
-        if backend.idle and self.takes_idle():
+        if backend.idle and self.takes_idle:
             self.attached(backend.idle.pop(), now)
         else:
             self.dial(backend)
@@ -61,10 +63,6 @@ class Carrier:
     def build(self, backend: Backend, is_wanted: bool) -> Protocol:
         """The protocol for a new connection; not wanted when this carrier is gone by now."""
         raise NotImplementedError
-
-    def takes_idle(self) -> bool:
-        """Whether a kept connection will do."""
-        return True
 
     def dial(self, backend: Backend) -> None:
         self._dialling = Dialling(self, backend)

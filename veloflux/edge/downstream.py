@@ -54,7 +54,7 @@ class Downstream(Protocol, Timed):
     _seen = 0
     _has_skipped = False
     _is_beginning = False
-    _fields: RequestFields | None = None
+    _head: RequestHead | None = None
     _lines = b""
     _is_last = False
     _farewell: Farewell | None = None
@@ -109,7 +109,7 @@ class Downstream(Protocol, Timed):
                     self._resume()
                     return
             try:
-                head = read_request(self._buffer, self.limits, self._fields, self._seen)
+                head = read_request(self._buffer, self.limits, self._head, self._seen)
             except ProtocolError as problem:
                 self.listener.count_error("http1", problem.kind)
                 self._refuse(None, problem)
@@ -118,7 +118,7 @@ class Downstream(Protocol, Timed):
                 self._seen = len(self._buffer)
                 self._wait_for_head()
                 return
-            self._buffer = self._buffer[head.size :]
+            self._buffer = self._buffer[len(head.raw) :]
             self._seen = 0
             self._head_since = NEVER
             self._has_skipped = False
@@ -165,9 +165,9 @@ class Downstream(Protocol, Timed):
 
     def _begin(self, head: RequestHead) -> None:
         now = self.plane.deadlines.now()
-        fields = head.fields
-        if fields is not self._fields:
-            self._fields = fields
+        fields, last = head.fields, self._head
+        self._head = head
+        if last is None or fields is not last.fields:
             self._lines = self._lines_for(fields, fields.authority)
             if self.is_trusted:
                 self.client = hygiene.client_address(fields, self.peer, self.listener.trusts)
@@ -198,7 +198,7 @@ class Downstream(Protocol, Timed):
             self._refuse(head, problem, request_id, lane)
             return
         self.bridge = bridge
-        pool = lane.pools.pick(self.plane.luck())
+        pool = lane.pool or lane.pools.pick(self.plane.luck())
         assert pool is not None
         lines = self._lines
         if head.authority != fields.authority:
@@ -388,7 +388,7 @@ class Downstream(Protocol, Timed):
         """The process is going: close when idle, else after the answer."""
         if self.bridge is not None or self.tunnel is not None or self._buffer:
             return
-        if self._fields is None:
+        if self._head is None:
             # Just accepted: its first request may be on the way.
             self.plane.deadlines.arm(self, self.plane.deadlines.now() + _FIRST_REQUEST_S)
         else:

@@ -39,9 +39,11 @@ class Tally:
 class Lane:
     """One route of the snapshot in force; requests under way keep the lane that took them."""
 
-    __slots__ = ("pools", "stages", "tally")
+    __slots__ = ("pool", "pools", "stages", "tally")
 
     def __init__(self, route: Route, pools: dict[str, Pool], tally: Tally) -> None:
         self.stages = Stages(route)
         self.pools = Split([(pools[share.pool], share.weight) for share in route.pools])
+        # The only one there is, for which no luck is needed.
+        self.pool = pools[route.pools[0].pool] if len(route.pools) == 1 else None
         self.tally = tally

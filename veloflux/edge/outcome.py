@@ -11,7 +11,7 @@ from veloflux.edge.pool import Backend, Pool
 NO_TALLY = Tally("")
 NO_POOL = Pool(PoolModel("", ()), lambda: 0.0)
 # Stands where no head could be read.
-NO_HEAD = RequestHead(b"-", b"-", b"", RequestFields(b"\n\r\n", 0), 0)
+NO_HEAD = RequestHead(b"-", b"-", b"", RequestFields(b"\n\r\n", 0), b"")
 
 
 class Outcome:

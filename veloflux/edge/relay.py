@@ -24,6 +24,7 @@ class Relay(Protocol, Carrier, Outcome):
     transport: Any
 
     tunnel: Tunnel | None = None
+    takes_idle = False
 
     def __init__(self, listener: "Listener", peer: str) -> None:
         self.listener = listener
@@ -37,9 +38,6 @@ class Relay(Protocol, Carrier, Outcome):
         self.pool = self.plane.pools[self.listener.model.pool]
         self.started = self.plane.deadlines.now()
         self.carry(self.started)
-
-    def takes_idle(self) -> bool:
-        return False
 
     def build(self, backend: Backend, is_wanted: bool) -> "RelayUpstream":
         return RelayUpstream(self if is_wanted else None)

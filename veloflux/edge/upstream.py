@@ -9,9 +9,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from veloflux.core.wire.error import ProtocolError, bad_answer
-from veloflux.core.wire.fields import ResponseFields
 from veloflux.core.wire.framing import Body
-from veloflux.core.wire.http1 import read_response
+from veloflux.core.wire.http1 import ResponseHead, read_response
 from veloflux.edge.deadlines import Deadlines, Timed
 from veloflux.edge.pool import Backend
 from veloflux.edge.tunnel import Tunnel
@@ -35,7 +34,7 @@ class Upstream(Protocol, Timed):
     bridge: "Bridge | None" = None
     tunnel: Tunnel | None = None
     body: Body | None = None
-    fields: ResponseFields | None = None
+    head: ResponseHead | None = None
     has_served = False
     is_answering = False
     _buffer = b""
@@ -150,11 +149,11 @@ class Upstream(Protocol, Timed):
         self._buffer = b""
         while True:
             try:
-                head = read_response(buffer, self.fields)
+                head = read_response(buffer, self.head)
                 if head is None:
                     self._buffer = buffer
                     return
-                buffer = buffer[head.size :]
+                buffer = buffer[len(head.raw) :]
                 if head.status >= 200 or head.status == 101:
                     break
                 self._interim += 1
@@ -164,6 +163,6 @@ class Upstream(Protocol, Timed):
                 bridge.broken(problem)
                 return
             bridge.interim(head)
-        self.fields = head.fields
+        self.head = head
         self.is_answering = True
         bridge.answered(head, buffer)

@@ -57,6 +57,10 @@ _EMPTY = Relay(None, b"Content-Length: 0\r\n", False, False)
 _NOTHING = Relay(None, b"", False, False)
 
 
+# Methods that `check_method` has something to say about.
+CHECKED_METHODS = frozenset((b"TRACE", b"CONNECT", b"OPTIONS"))
+
+
 def check_method(head: RequestHead) -> None:
     """Raise ProtocolError for what a gateway does not pass on.
 
@@ -93,15 +97,21 @@ def relay(head: ResponseHead, method: bytes, client_minor: int) -> Relay:
     if method == b"HEAD" or head.status in _BODILESS:
         if length is None or head.status == 204:
             return _NOTHING
-        return Relay(None, b"Content-Length: %d\r\n" % length, False, False)
+        return Relay(None, fields.length_line, False, False)
     if length == 0:
         return _EMPTY
     if length is not None:
-        return Relay(Counted(length), b"Content-Length: %d\r\n" % length, False, False)
+        return Relay(Counted(length), fields.length_line, False, False)
     body = Chunked(502) if fields.chunked else UntilClose()
     if client_minor == 0:
         return Relay(body, b"", False, True)
     return Relay(body, b"Transfer-Encoding: chunked\r\n", True, False)
+
+
+def is_whole(head: ResponseHead, method: bytes, rest: bytes) -> bool:
+    """Whether `rest`, which came with the head, is the whole body and nothing else: the commonest
+    case, which needs no decoder."""
+    return len(rest) == head.fields.length and method != b"HEAD" and head.status not in _BODILESS
 
 
 def may_retry_reused(head: RequestHead) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from veloflux.core.flow.exchange import check_method
+from veloflux.core.flow.exchange import CHECKED_METHODS, check_method
 from veloflux.core.model.traffic import HeaderEdits, Redirect, Route
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import without
@@ -39,7 +39,8 @@ class Stages:
         Return what a backend must answer to a WebSocket handshake, None when this is none (or the
         route allows none: then the wish to upgrade is not passed on).
         """
-        check_method(head)
+        if head.method in CHECKED_METHODS:
+            check_method(head)
         if self._redirect is not None:
             raise _redirection(self._redirect, head)
         return check_handshake(head) if head.fields.upgrade and self.route.websocket else None

@@ -92,7 +92,8 @@ class RequestFields:
 
 
 class ResponseFields:
-    """A response's field block, read; `length` is what Content-Length says, or None."""
+    """A response's field block, read; `length` is what Content-Length says, or None, and
+    `length_line` says it again."""
 
     __slots__ = (
         "accept",
@@ -101,6 +102,7 @@ class ResponseFields:
         "has_date",
         "kept",
         "length",
+        "length_line",
         "minor",
         "persistent",
         "upgrade",
@@ -122,6 +124,7 @@ class ResponseFields:
             )
         self.chunked = codings is not None
         self.length = _content_length(lengths, bad_answer)
+        self.length_line = b"" if self.length is None else b"Content-Length: %d\r\n" % self.length
         options = _options(seen)
         self.persistent = b"close" not in options and (minor == 1 or b"keep-alive" in options)
         self.kept = _without_nominated(self.kept, options)

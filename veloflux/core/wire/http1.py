@@ -14,15 +14,16 @@ _OTHER_VERSION = re.compile(rb"HTTP/(?!1\.[01])[0-9]\.[0-9]")
 
 
 class RequestHead:
-    """One request's head; `path` and `host` are normalised, `query` begins with `?` or is empty.
+    """One request's head, read from `raw`; `path` and `host` are normalised, `query` begins with
+    `?` or is empty.
 
     `authority` is what the backend gets as Host, empty when an HTTP/1.0 client sent none.
     """
 
-    __slots__ = ("authority", "fields", "host", "method", "path", "query", "size")
+    __slots__ = ("authority", "fields", "host", "method", "path", "query", "raw")
 
     def __init__(
-        self, method: bytes, path: bytes, query: bytes, fields: RequestFields, size: int
+        self, method: bytes, path: bytes, query: bytes, fields: RequestFields, raw: bytes
     ) -> None:
         self.method = method
         self.path = path
@@ -30,30 +31,33 @@ class RequestHead:
         self.fields = fields
         self.host = fields.host
         self.authority = fields.authority
-        self.size = size
+        self.raw = raw
 
 
 class ResponseHead:
-    """One response's head; `status_line` is the code and the reason, `size` its bytes."""
+    """One response's head, read from `raw`; `status_line` is the code and the reason."""
 
-    __slots__ = ("fields", "minor", "size", "status", "status_line")
+    __slots__ = ("fields", "minor", "raw", "status", "status_line")
 
-    def __init__(self, status_line: bytes, minor: int, fields: ResponseFields, size: int) -> None:
+    def __init__(self, status_line: bytes, minor: int, fields: ResponseFields, raw: bytes) -> None:
         self.status = int(status_line[:3])
         self.status_line = status_line
         self.minor = minor
         self.fields = fields
-        self.size = size
+        self.raw = raw
 
 
 def read_request(
-    buffer: bytes, limits: Limits, last: RequestFields | None, seen: int = 0
+    buffer: bytes, limits: Limits, last: RequestHead | None, seen: int = 0
 ) -> RequestHead | None:
     """Read the head at the start of `buffer`; None when more bytes are needed.
 
-    `last` are the fields of the request before on this connection, `seen` is how much of `buffer`
-    was there the last time. Raises ProtocolError.
+    `last` is the head of the request before on this connection: the same bytes mean the same, so
+    the same head is returned for them, and the same fields for a block that comes again. `seen` is
+    how much of `buffer` was there the last time. Raises ProtocolError.
     """
+    if last is not None and buffer.startswith(last.raw):
+        return last
     end = buffer.find(END, seen - 3 if seen > 3 else 0)
     if end < 0:
         _refuse_early(buffer, limits, seen)
@@ -65,8 +69,8 @@ def read_request(
         raise _bad_request_line(buffer[:eol], limits)
     method, target, minor = match.groups()
     version = 1 if minor == b"1" else 0
-    if last is not None and last.block == block and last.minor == version:
-        fields = last
+    if last is not None and last.fields.block == block and last.fields.minor == version:
+        fields = last.fields
     else:
         _check_sizes(block, limits)
         fields = RequestFields(block, version)
@@ -74,15 +78,18 @@ def read_request(
         raise _long_target(limits)
     if target.startswith(b"/") and b"#" not in target:
         path, mark, query = target.partition(b"?")
-        return RequestHead(method, normalise_path(path), mark + query, fields, end + 4)
-    return _unusual(method, target, fields, end + 4)
+        return RequestHead(method, normalise_path(path), mark + query, fields, buffer[: end + 4])
+    return _unusual(method, target, fields, buffer[: end + 4])
 
 
-def read_response(buffer: bytes, last: ResponseFields | None) -> ResponseHead | None:
+def read_response(buffer: bytes, last: ResponseHead | None) -> ResponseHead | None:
     """Read the head at the start of `buffer`; None when more bytes are needed.
 
-    Raises ProtocolError with status 502.
+    `last` is the head before on this connection, as in `read_request`. Raises ProtocolError with
+    status 502.
     """
+    if last is not None and buffer.startswith(last.raw):
+        return last
     end = buffer.find(END)
     if end < 0:
         if len(buffer) > MAX_RESPONSE_HEAD:
@@ -98,22 +105,24 @@ def read_response(buffer: bytes, last: ResponseFields | None) -> ResponseHead | 
         raise bad_answer("status-line", "The backend's answer has a malformed status line.")
     block = buffer[eol + 1 : end + 4]
     minor = 1 if match[1] == b"1" else 0
-    if last is None or last.block != block or last.minor != minor:
-        last = ResponseFields(block, minor)
+    if last is not None and last.fields.block == block and last.minor == minor:
+        fields = last.fields
+    else:
+        fields = ResponseFields(block, minor)
     status_line = buffer[9:eol] if eol > 12 else buffer[9:eol] + b" "
-    return ResponseHead(status_line, minor, last, end + 4)
+    return ResponseHead(status_line, minor, fields, buffer[: end + 4])
 
 
-def _unusual(method: bytes, target: bytes, fields: RequestFields, size: int) -> RequestHead:
+def _unusual(method: bytes, target: bytes, fields: RequestFields, raw: bytes) -> RequestHead:
     """Targets other than a path: `*` with OPTIONS, and the absolute form."""
     if method == b"CONNECT":
         raise ProtocolError(501, "method", "CONNECT is not served here.")
     if target == b"*":
         if method != b"OPTIONS":
             raise bad_request("target", "The target * is for OPTIONS alone.")
-        return RequestHead(method, b"*", b"", fields, size)
+        return RequestHead(method, b"*", b"", fields, raw)
     authority, path, query = split_target(target)
-    head = RequestHead(method, normalise_path(path), query, fields, size)
+    head = RequestHead(method, normalise_path(path), query, fields, raw)
     if authority is not None:
         # The absolute form wins over Host (RFC 9112 section 3.2.2).
         head.host, head.authority = normalise_host(authority)
