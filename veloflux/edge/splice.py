@@ -72,7 +72,7 @@ class Splice:
         if self._source.__dict__.get("doRead") == self._read:
             del self._source.doRead
         if self._sink.feeder is self:
-            self._sink.feeder = None
+            self._sink.fed()
         self._return_pipe()
 
     def flush(self) -> Any:
@@ -83,7 +83,6 @@ class Splice:
             return None
         except OSError:
             return CONNECTION_LOST
-        self._sink.feeder = None
         self._sink.fed()
         self._room()
         self._end_if_done()
@@ -113,8 +112,7 @@ class Splice:
             self._drain()
         except OSError:
             # Full, or broken: the reactor tells which, by the sink's own means.
-            self._sink.feeder = self
-            self._sink.startWriting()
+            self._sink.feed_from(self)
             self._full()
             return None
         self._end_if_done()

@@ -20,9 +20,12 @@ _READ_BYTES = 65536
 class WriteNow:
     """Mixed in before a `tcp.Connection`.
 
-    `feeder` is a splice whose pipe holds bytes for this transport; they go before anything queued.
+    `is_clear` says that a write may go to the socket at once: nothing is queued and nobody has
+    asked to close. `feeder` is a splice whose pipe holds bytes for this transport; they go before
+    anything queued.
     """
 
+    is_clear = True
     feeder: "Splice | None" = None
 
     def doRead(self: Any) -> Any:
@@ -37,14 +40,7 @@ class WriteNow:
         return self.protocol.dataReceived(data)
 
     def write(self: Any, data: bytes) -> None:
-        if (
-            self._tempDataLen
-            or self.dataBuffer
-            or self.feeder is not None
-            or not self.connected
-            or self._writeDisconnecting
-            or self.disconnecting
-        ):
+        if not self.is_clear:
             tcp.Connection.write(self, data)
             return
         try:
@@ -53,27 +49,65 @@ class WriteNow:
             # Full, or broken: the queue waits for the first and reports the second.
             sent = 0
         if sent < len(data):
+            self.is_clear = False
             tcp.Connection.write(self, data[sent:])
-
-    def doWrite(self: Any) -> Any:
-        if self.feeder is not None:
-            return self.feeder.flush()
-        return super().doWrite()  # type: ignore[misc]  # the next in line has it
-
-    def fed(self: Any) -> None:
-        """The feeder is through: wait for room only if something else is to be done."""
-        closing = self.disconnecting or self._writeDisconnecting
-        if not (closing or self._tempDataLen or self.dataBuffer):
-            self.stopWriting()
 
     def writeSequence(self: Any, iovec: Any) -> None:
         self.write(b"".join(iovec))
 
+    def doWrite(self: Any) -> Any:
+        if self.feeder is not None:
+            return self.feeder.flush()
+        result = super().doWrite()  # type: ignore[misc]  # the next in line has it
+        self.is_clear = result is None and not self._is_busy()
+        return result
+
+    def feed_from(self: Any, feeder: "Splice") -> None:
+        """Send what `feeder` holds as soon as there is room."""
+        self.feeder = feeder
+        self.is_clear = False
+        self.startWriting()
+
+    def fed(self: Any) -> None:
+        """The feeder is through, or gives up."""
+        self.feeder = None
+        if self.connected and not self._is_busy():
+            self.is_clear = True
+            self.stopWriting()
+
+    def loseConnection(self: Any, *rest: Any) -> None:
+        self.is_clear = False
+        super().loseConnection(*rest)  # type: ignore[misc]  # the next in line has it
+
+    def loseWriteConnection(self: Any) -> None:
+        self.is_clear = False
+        super().loseWriteConnection()  # type: ignore[misc]  # the next in line has it
+
+    def abortConnection(self: Any) -> None:
+        self.is_clear = False
+        super().abortConnection()  # type: ignore[misc]  # the next in line has it
+
+    def connectionLost(self: Any, reason: Any) -> None:
+        self.is_clear = False
+        super().connectionLost(reason)  # type: ignore[misc]  # the next in line has it
+
     @property
     def unsent(self: Any) -> int:
         """Bytes written but not yet taken by the system."""
+        if self.is_clear:
+            return 0
         count: int = len(self.dataBuffer) - self.offset + self._tempDataLen
         return count + self.feeder.pending if self.feeder is not None else count
+
+    def _is_busy(self: Any) -> bool:
+        return bool(
+            self._tempDataLen
+            or self.dataBuffer
+            or self.feeder is not None
+            or self.disconnecting
+            or self._writeDisconnecting
+            or self._aborting
+        )
 
 
 class Server(WriteNow, tcp.Server):
