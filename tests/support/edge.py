@@ -26,6 +26,7 @@ from tests.support import oracles
 from tests.support.memory import Connector, Peer, Reactor
 from tests.support.oracles import Request, Response
 from veloflux.core.model.address import Address
+from veloflux.core.model.metrics import Sample
 from veloflux.core.model.traffic import (
     AccessLog,
     Limits,
@@ -332,9 +333,7 @@ class Rig:
 
     def count(self, family: str, *labels: str) -> float:
         """The total of a counter over samples that have all these label values."""
-        for sample in self.service.tally().samples:
-            if sample.family.endswith("_total"):
-                self._counts[sample.family, sample.labels] += sample.value  # type: ignore[assignment]
+        self._tally()
         return sum(
             value
             for (name, values), value in self._counts.items()
@@ -345,9 +344,17 @@ class Rig:
         """The sum of a gauge over samples that have all these label values."""
         return sum(
             sample.value
-            for sample in self.service.tally().samples
+            for sample in self._tally()
             if sample.family == family and set(labels) <= set(sample.labels)
         )
+
+    def _tally(self) -> tuple[Sample, ...]:
+        """Take what was counted; increases are told once, so they are added up here."""
+        samples = self.service.tally().samples
+        for sample in samples:
+            if sample.family.endswith("_total"):
+                self._counts[sample.family, sample.labels] += sample.value  # type: ignore[assignment]
+        return samples
 
     def errors(self, kind: str) -> float:
         """How many protocol errors of a kind were counted."""

@@ -126,14 +126,10 @@ class Bridge(Carrier, Outcome, Timed):
         """Whether the request's body has somewhere to go."""
         return self.upstream is not None
 
-    @property
-    def upload_paused_s(self) -> float:
-        """For how long the backend has kept the client waiting with its body."""
-        return self._upload.paused_for(self.plane.deadlines.now()) if self._upload else 0.0
-
-    @property
-    def is_upload_paused(self) -> bool:
-        return self._upload is not None and self._upload.is_paused
+    def upload_held(self, now: float) -> tuple[float, float]:
+        """For how long the backend has held the client back with its body, and until when."""
+        upload = self._upload
+        return (0.0, 0.0) if upload is None else (upload.paused_for(now), upload.held_until(now))
 
     # The way back
 
@@ -307,6 +303,13 @@ class Bridge(Carrier, Outcome, Timed):
         self._failed(exchange.BAD_ANSWER)
 
     def backend_timed_out(self) -> None:
+        if self._download is not None:
+            now = self.plane.deadlines.now()
+            patience = self._download.held_until(now) + self.pool.timeouts.idle_s
+            if patience > now and self.upstream is not None:
+                # It was the client that took no more.
+                self.plane.deadlines.arm(self.upstream, patience)
+                return
         self._failed(exchange.SLOW_BACKEND if self.status else exchange.FIRST_BYTE)
 
     def backend_lost(self, upstream: Upstream, is_clean: bool) -> None:

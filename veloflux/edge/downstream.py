@@ -225,9 +225,12 @@ class Downstream(Protocol, Timed):
     def resume_body(self) -> None:
         """The backend is there: what came meanwhile goes to it."""
         data, self._buffer = self._buffer, b""
+        body = self.body
+        if body is not None and not body.received:
+            body.restart(self.plane.deadlines.now())
         # Before its first byte the client may still wait for leave to send it.
-        if self.body is not None and (data or self.body.received):
-            self._read_body(self.body, data)
+        if body is not None and (data or body.received):
+            self._read_body(body, data)
         self._resume()
 
     def body_moved(self, count: int) -> None:
@@ -253,12 +256,12 @@ class Downstream(Protocol, Timed):
         bridge.request_data(payload, body.decoder)
 
     def _judge_body(self, bridge: Bridge, body: Upload, now: float) -> None:
+        if not bridge.is_ready:
+            # Its body is not asked for yet.
+            self._watch_body(self.limits.body_timeout_s, now)
+            return
         try:
-            wait = body.judge(
-                now,
-                bridge.upload_paused_s,
-                is_held=not bridge.is_ready or bridge.is_upload_paused,
-            )
+            wait = body.judge(now, *bridge.upload_held(now))
         except ProtocolError as problem:
             self._refuse_body(bridge, problem)
         else:
@@ -426,7 +429,7 @@ class Downstream(Protocol, Timed):
             # A client that closed looks like one that only stopped sending. Its backend's work
             # is worth nothing then, and a live client has no reason to half-close.
             self._client_gone()
-            self.transport.loseConnection()
+            self._close()
 
     def writeConnectionLost(self) -> None:
         """Our half-close went out; the rest of `_close` is waiting."""

@@ -37,6 +37,7 @@ class Valve(Timed):
         self._left = 0
         self._paused_at = NEVER
         self._paused_s = 0.0
+        self._resumed_at = -NEVER
         self._splice: Splice | None = None
         sink.registerProducer(self, True)
 
@@ -67,7 +68,8 @@ class Valve(Timed):
 
     def resumeProducing(self) -> None:
         self.deadline = NEVER
-        self._paused_s = self.paused_for(self._deadlines.now())
+        self._resumed_at = self._deadlines.now()
+        self._paused_s = self.paused_for(self._resumed_at)
         self._paused_at = NEVER
         self._source.resumeProducing()
 
@@ -77,9 +79,9 @@ class Valve(Timed):
         if self._splice is not None:
             self._splice.stop()
 
-    @property
-    def is_paused(self) -> bool:
-        return self._paused_at != NEVER
+    def held_until(self, now: float) -> float:
+        """Until when the sink held the source back: `now` while it does, long ago if never."""
+        return self._resumed_at if self._paused_at == NEVER else now
 
     def paused_for(self, now: float) -> float:
         """The seconds for which the sink has held the source back."""

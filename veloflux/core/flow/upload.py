@@ -49,23 +49,26 @@ class Upload:
         self._last = now
 
     def begin(self, now: float) -> None:
-        """The client has leave to send, or did not wait for it: from now on its pace counts."""
+        """The client has leave to send, or did not wait for it."""
         if self._awaits_leave:
             self._awaits_leave = False
-            self._since = self._last = now
+            self.restart(now)
 
-    def judge(self, now: float, paused_s: float, *, is_held: bool) -> float:
+    def restart(self, now: float) -> None:
+        """From now on the client's pace counts; nothing was read from it before."""
+        self._since = self._last = now
+
+    def judge(self, now: float, held_s: float, held_until: float) -> float:
         """When to look again, in seconds from now. Raises ProtocolError 408.
 
-        `paused_s` is for how long the client could not send so far, `is_held` whether it cannot
-        just now.
+        `held_s` is for how long the backend has held the client back so far, `held_until` until
+        when it last did.
         """
         limits = self._limits
         if self._awaits_leave:
             return limits.body_timeout_s
-        if is_held:
-            self._last = now
-        elapsed = now - self._since - paused_s
+        self._last = max(self._last, held_until)
+        elapsed = now - self._since - held_s
         rate = limits.min_body_rate
         is_slow = rate and elapsed > RATE_GRACE_S and self.received < rate * elapsed
         if now - self._last >= limits.body_timeout_s or is_slow:
