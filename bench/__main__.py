@@ -18,6 +18,7 @@ from bench.process import BenchError, allow_many_files
 from bench.works import WORKS
 
 RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def main() -> int:
@@ -31,7 +32,9 @@ def main() -> int:
     parser.add_argument(
         "--peers", nargs="+", default=[], metavar="NAME", help=f"peers: {', '.join(PEERS)}"
     )
-    parser.add_argument("--picture", type=Path, metavar="SVG", help="write a picture, too")
+    parser.add_argument(
+        "--publish", action="store_true", help="write docs/bench.md and docs/bench.svg, too"
+    )
     chosen = parser.parse_args()
     unknown = [name for name in chosen.only if name not in WORKS]
     unknown += [name for name in chosen.peers if name not in PEERS]
@@ -73,8 +76,10 @@ def main() -> int:
     file = RESULTS / time.strftime("%Y-%m-%dT%H-%M-%S.json")
     file.write_text(json.dumps(found, indent=1, ensure_ascii=False))
     print(f"\nwritten: {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
-    if chosen.picture and "http" in outcomes:
-        chosen.picture.write_text(report.picture(found))
+    if chosen.publish and "http" in outcomes and not failed:
+        (DOCS / "bench.md").write_text(report.page(found))
+        (DOCS / "bench.svg").write_text(report.picture(found))
+        print("written: docs/bench.md, docs/bench.svg")
     return 1 if failed else 0
 
 

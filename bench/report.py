@@ -74,6 +74,34 @@ def document(outcomes: dict[str, Outcome], machine: dict[str, str], **settings: 
     }
 
 
+def page(found: dict) -> str:
+    """A `document` as a page of the documentation."""
+    machine, settings = found["machine"], found["settings"]
+    lines = [
+        "# Measured",
+        "",
+        "<!-- Written by `make bench BENCH=--publish`. -->",
+        "",
+        f"On {machine['processor']}, Linux {machine['kernel']}, Python {machine['python']}; beside"
+        f" {machine['nginx']} and {machine['haproxy'].removesuffix(' - https://haproxy.org/')}.",
+        "One processor for the proxy, another for load and origin, loopback. Processor time of all",
+        f"the proxy's processes, user and system. Medians of {settings['rounds']} rounds of",
+        f"{settings['seconds']} s, all in turn. *floor* is about the least that a proxy on Twisted",
+        "can do, without any feature.",
+    ]
+    for work in found["works"].values():
+        lines += ["", f"## {work['title'][0].upper()}{work['title'][1:]}", ""]
+        if work["left_out"]:
+            lines.append(f"Left out: {work['left_out']}.")
+            continue
+        lines += [f"| | {work['unit']} |", "|---|--:|"]
+        for peer in work["peers"].values():
+            lines.append(f"| {peer['label']} | {peer['median']:.2f} |")
+        if work["goal"]:
+            lines += ["", f"Goal: {work['goal']}."]
+    return "\n".join(lines) + "\n"
+
+
 # Colours come from the reader's scheme, so that the picture sits well on light and dark pages.
 STYLE = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292f }
