@@ -56,8 +56,9 @@ class FakeProcess:
         return [message for message in self.heard if isinstance(message, kind)][-1]
 
     def kinds(self) -> list[str]:
-        """Return the names of what it was sent."""
-        return [type(message).__name__ for message in self.heard]
+        """Return the names of what it was sent; routes are part of what is to be prepared."""
+        names = (type(message).__name__ for message in self.heard)
+        return [name for name in names if name != "Routes"]
 
 
 class FakeSpawner:

@@ -1,6 +1,7 @@
 """What a worker does with what it is told."""
 
 import os
+from collections.abc import Iterator
 
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -8,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fleet.fakes import LOCAL, snapshot
 from veloflux.core.model.metrics import Sample, Tally
-from veloflux.core.model.traffic import Snapshot
+from veloflux.core.model.traffic import Route, Snapshot
 from veloflux.fleet.channel import Channel
 from veloflux.fleet.child import LOOK_S, TALLY_S, Child
 from veloflux.fleet.messages import (
@@ -27,6 +28,7 @@ from veloflux.fleet.messages import (
     Prepared,
     Refused,
     Reopen,
+    Routes,
     Up,
     encode,
     read_up,
@@ -47,10 +49,12 @@ class Plane:
     def listen(self, address: str, fd: int) -> None:
         self.calls.append(("listen", address, fd))
 
-    def prepare(self, snapshot: Snapshot) -> None:
+    def prepare(self, snapshot: Snapshot) -> Iterator[None]:
+        yield
         if self.problem is not None:
             raise self.problem
         self.calls.append(("prepare", snapshot.version))
+        self.prepared = snapshot
 
     def commit(self, version: int) -> None:
         self.calls.append(("commit", version))
@@ -89,9 +93,13 @@ class ChildTests(SynchronousTestCase):
         self.child.start()
 
     def tell(self, *messages: Down) -> list[Up]:
-        """Send messages down and return what came up since the last time."""
+        """Send messages down and return what came up since the last time.
+
+        There is time for building: some slices, and less than a tally takes.
+        """
         for message in messages:
             self.child.channel.stringReceived(encode(message))
+        self.clock.pump([0.01] * 4)
         self.supervisor.dataReceived(self.transport.value())
         self.transport.clear()
         heard, self.heard[:] = list(self.heard), []
@@ -114,6 +122,32 @@ class ChildTests(SynchronousTestCase):
         self.assertEqual(self.plane.calls, [("listen", "127.0.0.1:0", reader), ("prepare", 3)])
         self.assertEqual(self.tell(Commit(3)), [Applied(3)])
         self.assertEqual(self.plane.calls[-1], ("commit", 3))
+
+    def test_puts_the_routes_together_again(self) -> None:
+        self.tell()
+        one, two, three = (Route(id=name) for name in ("one", "two", "three"))
+        answer = self.tell(Routes((one, two)), Routes((three,)), Prepare(snapshot(3, LOCAL)))
+        self.assertEqual(answer, [Prepared(3)])
+        self.assertEqual(self.plane.prepared.routes, (one, two, three))
+        self.tell(Prepare(snapshot(4, LOCAL)))
+        self.assertEqual(self.plane.prepared.routes, ())
+
+    def test_a_newer_configuration_ends_the_building_of_an_older_one(self) -> None:
+        self.tell()
+        self.child.channel.stringReceived(encode(Prepare(snapshot(3, LOCAL))))
+        self.assertEqual(self.tell(Prepare(snapshot(4, LOCAL))), [Prepared(4)])
+
+    def test_a_commit_does_not_wait_for_slices(self) -> None:
+        for message in (Prepare(snapshot(3, LOCAL)), Commit(3)):
+            self.child.channel.stringReceived(encode(message))
+        self.assertEqual(self.plane.calls, [("prepare", 3), ("commit", 3)])
+
+    def test_does_not_commit_what_it_refused(self) -> None:
+        self.tell()
+        self.plane.problem = ValueError("cannot open the access log")
+        answer = self.tell(Prepare(snapshot(3)), Commit(3))
+        self.assertEqual(answer, [Refused(3, "cannot open the access log")])
+        self.assertEqual(self.plane.calls, [])
 
     def test_refuses_with_the_reason(self) -> None:
         self.tell()

@@ -286,7 +286,8 @@ class Rig:
             if str(listener.address) not in open_now or not self.reactor.ports:
                 # It is never used, but the service takes its family from it.
                 self.service.listen(str(listener.address), socket.socket().detach())
-        self.service.prepare(snapshot)
+        for _ in self.service.prepare(snapshot):
+            pass
 
     def change(self, **fields: Any) -> None:
         """Apply a new version of the snapshot with these fields."""

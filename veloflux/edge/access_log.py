@@ -35,13 +35,15 @@ class AccessLog:
         # Each side of the queue counts its own.
         self._overflowed = 0
         self._failed = 0
+        self._taken = 0
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
-    @property
-    def dropped(self) -> int:
-        """Lines lost so far."""
-        return self._overflowed + self._failed
+    def take_dropped(self) -> int:
+        """Lines lost since the last time."""
+        lost = self._overflowed + self._failed - self._taken
+        self._taken += lost
+        return lost
 
     def append(self, line: str) -> None:
         """Take one line, which ends with a line feed."""

@@ -198,8 +198,7 @@ class Downstream(Protocol, Timed):
             self._refuse(head, problem, request_id, lane)
             return
         self.bridge = bridge
-        pool = lane.pool or lane.pools.pick(self.plane.luck())
-        assert pool is not None
+        pool = lane.pool or lane.pick(self.plane.luck())
         lines = self._lines
         if head.authority != fields.authority:
             lines = self._lines_for(fields, head.authority)

@@ -5,26 +5,30 @@ from collections import defaultdict
 
 from veloflux.core.flow.exchange import KNOWN_METHODS
 from veloflux.core.flow.stages import Stages
-from veloflux.core.model.metrics import LATENCY_BUCKETS
+from veloflux.core.model import metrics
+from veloflux.core.model.metrics import LATENCY_BUCKETS, Sample
 from veloflux.core.model.traffic import Route
 from veloflux.core.policy.split import Split
 from veloflux.edge.histogram import Histogram
 from veloflux.edge.pool import Pool
+from veloflux.edge.tally import CODE_CLASSES, Counted, distribution, increase
 
 
 class Tally:
     """What is counted on one route; it outlives the snapshots that have the route.
 
     `answers` counts by method, then by the first digit of the status; `text` is the route's id for
-    the log.
+    the log. `is_new` says that something was counted since it was last taken: among ten thousand
+    routes few have anything to tell each second.
     """
 
-    __slots__ = ("answers", "bytes_in", "bytes_out", "latency", "route", "text")
+    __slots__ = ("answers", "bytes_in", "bytes_out", "is_new", "latency", "route", "text")
 
     def __init__(self, route: str) -> None:
         self.route = route
         self.text = json.dumps(route)
-        self.answers: defaultdict[bytes, list[int]] = defaultdict(lambda: [0] * 6)
+        self.is_new = False
+        self.answers: defaultdict[bytes, list[int]] = defaultdict(_no_answers)
         self.bytes_in = 0
         self.bytes_out = 0
         self.latency = Histogram(LATENCY_BUCKETS)
@@ -35,15 +39,48 @@ class Tally:
         self.answers[method][status // 100] += 1
         self.latency.observe(seconds)
 
+    def take(self) -> Counted:
+        """What was counted since the last time."""
+        answers, self.answers = self.answers, defaultdict(_no_answers)
+        for method, by_class in answers.items():
+            for code_class, count in zip(CODE_CLASSES, by_class, strict=True):
+                if count:
+                    labels = (self.route, code_class, method.decode("ascii"))
+                    yield Sample(metrics.HTTP_REQUESTS.name, labels, count)
+        yield from increase(metrics.HTTP_BYTES, (self.route, "in"), self.bytes_in)
+        yield from increase(metrics.HTTP_BYTES, (self.route, "out"), self.bytes_out)
+        yield from distribution(metrics.HTTP_DURATION, (self.route,), self.latency)
+        self.bytes_in = self.bytes_out = 0
+        self.is_new = False
+
+
+def _no_answers() -> list[int]:
+    return [0] * len(CODE_CLASSES)
+
 
 class Lane:
     """One route of the snapshot in force; requests under way keep the lane that took them."""
 
-    __slots__ = ("pool", "pools", "stages", "tally")
+    __slots__ = ("_pools", "_split", "pool", "stages", "tally")
 
     def __init__(self, route: Route, pools: dict[str, Pool], tally: Tally) -> None:
         self.stages = Stages(route)
-        self.pools = Split([(pools[share.pool], share.weight) for share in route.pools])
+        shares = [(pools[share.pool], share.weight) for share in route.pools]
         # The only one there is, for which no luck is needed.
-        self.pool = pools[route.pools[0].pool] if len(route.pools) == 1 else None
+        self.pool = shares[0][0] if len(shares) == 1 else None
+        self._split = Split(shares) if len(shares) > 1 else None
+        self._pools = tuple(pool for pool, _ in shares)
         self.tally = tally
+
+    def pick(self, luck: float) -> Pool:
+        """One of several pools, by weight."""
+        assert self._split is not None
+        pool = self._split.pick(luck)
+        assert pool is not None
+        return pool
+
+    def serves(self, route: Route, pools: dict[str, Pool]) -> bool:
+        """Whether this lane is what `route` needs, its pools being the same objects."""
+        return self.stages.route == route and all(
+            pools.get(pool.name) is pool for pool in self._pools
+        )

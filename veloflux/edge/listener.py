@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 
+from veloflux.core.model import metrics
 from veloflux.core.model.traffic import Listener as ListenerModel
 from veloflux.edge.downstream import Downstream
 from veloflux.edge.relay import Relay
+from veloflux.edge.tally import Counted, increase
 
 if TYPE_CHECKING:
     from veloflux.edge.plane import Plane
@@ -25,6 +27,7 @@ class Listener(Factory):
         self.plane = plane
         self.connections: set[Any] = set()
         self.accepted = 0
+        self._taken = 0
         self.rejected: Counter[str] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
         self.bytes_in = 0
@@ -82,6 +85,21 @@ class Listener(Factory):
         if 0 < self.limits.max_connections_per_ip <= self._per_address[peer]:
             return "max_connections_per_ip"
         return None
+
+    def take(self) -> Counted:
+        """What was counted since the last time."""
+        name = self.name
+        yield from increase(metrics.CONNECTIONS_ACCEPTED, (name,), self.accepted - self._taken)
+        self._taken = self.accepted
+        for reason, count in self.rejected.items():
+            yield from increase(metrics.CONNECTIONS_REJECTED, (name, reason), count)
+        for (protocol, kind), count in self.errors.items():
+            yield from increase(metrics.PROTOCOL_ERRORS, (name, protocol, kind), count)
+        yield from increase(metrics.TCP_BYTES, (name, "in"), self.bytes_in)
+        yield from increase(metrics.TCP_BYTES, (name, "out"), self.bytes_out)
+        self.rejected.clear()
+        self.errors.clear()
+        self.bytes_in = self.bytes_out = 0
 
     def join(self, connection: Any) -> None:
         self.connections.add(connection)

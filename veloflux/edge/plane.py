@@ -9,13 +9,15 @@ from typing import Any
 
 from twisted.internet.task import LoopingCall
 
+from veloflux.core.model import metrics
 from veloflux.core.policy.route import Table
 from veloflux.edge.access_log import AccessLog
 from veloflux.edge.deadlines import Deadlines
 from veloflux.edge.lane import Lane, Tally
 from veloflux.edge.line import Line, json_line
 from veloflux.edge.outcome import Outcome
-from veloflux.edge.pool import Pool
+from veloflux.edge.pool import Backend, Pool
+from veloflux.edge.tally import Counted, increase
 
 LOG_FLUSH_S = 0.5
 
@@ -38,6 +40,10 @@ class Plane:
         self.line: Line = json_line
         # What no route took: its requests are counted too.
         self.unrouted = Tally("")
+        # The tallies with something new.
+        self.counted: list[Tally] = []
+        # Backends of no pool any more, while they have something to tell.
+        self.retired: list[Backend] = []
         self._wall = wall
         self._prefix = prefix
         self._requests = 0
@@ -72,6 +78,9 @@ class Plane:
         tally.count(outcome.head.method, outcome.status, total)
         tally.bytes_in += outcome.bytes_in
         tally.bytes_out += outcome.bytes_out
+        if not tally.is_new:
+            tally.is_new = True
+            self.counted.append(tally)
         if self.log is not None:
             self.log.append(
                 self.line(outcome, self._offset + now, total, termination, self.version)
@@ -87,6 +96,21 @@ class Plane:
             self.log.append(
                 self.line(outcome, self._offset + now, total, termination, self.version)
             )
+
+    def take(self) -> Counted:
+        """What was counted since the last time, listeners apart."""
+        counted, self.counted = self.counted, []
+        for tally in counted:
+            yield from tally.take()
+        for pool in self.pools.values():
+            yield from pool.take()
+            for backend in pool.backends.values():
+                yield from backend.take()
+        for backend in self.retired:
+            yield from backend.take()
+        self.retired = [backend for backend in self.retired if backend.inflight]
+        if self.log is not None:
+            yield from increase(metrics.ACCESS_LOG_DROPPED, (), self.log.take_dropped())
 
     def _second(self) -> None:
         wall = self._wall()

@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from veloflux.core.model import metrics
 from veloflux.core.model.metrics import LATENCY_BUCKETS
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.model.traffic import Pool as PoolModel
 from veloflux.core.policy.balance.algorithms import PICKERS
 from veloflux.core.policy.balance.candidate import Picker, usable
 from veloflux.edge.histogram import Histogram
+from veloflux.edge.tally import CODE_CLASSES, Counted, by_class, distribution, increase
 
 if TYPE_CHECKING:
     from veloflux.edge.upstream import Upstream
@@ -33,7 +35,7 @@ class Backend:
         self.is_unhealthy = False
         self.is_retired = False
         self.idle: list[Upstream] = []
-        self.answers = [0] * 6
+        self.answers = [0] * len(CODE_CLASSES)
         self.latency = Histogram(LATENCY_BUCKETS)
         self.configure(model)
 
@@ -43,6 +45,13 @@ class Backend:
         self.weight = model.weight
         self.backup = model.backup
         self.enabled = model.enabled
+
+    def take(self) -> Counted:
+        """What was counted since the last time."""
+        labels = (self.pool.name, self.name)
+        answers, self.answers = self.answers, [0] * len(CODE_CLASSES)
+        yield from by_class(metrics.UPSTREAM_REQUESTS, labels, answers)
+        yield from distribution(metrics.UPSTREAM_DURATION, labels, self.latency)
 
     def retire(self) -> None:
         """Leave the pool: what is in flight finishes, nothing is kept."""
@@ -67,7 +76,8 @@ class Pool:
         self._luck = luck
         self.configure(model)
 
-    def configure(self, model: PoolModel) -> None:
+    def configure(self, model: PoolModel) -> list[Backend]:
+        """Take a new configuration; returns the backends that it no longer has."""
         self.model = model
         self.timeouts = model.timeouts
         self.max_idle = model.keepalive.max_idle
@@ -83,6 +93,7 @@ class Pool:
         for backend in before.values():
             backend.retire()
         self._choose()
+        return list(before.values())
 
     def mark(self, name: str, is_healthy: bool) -> None:
         """Take a health check's word on a backend; an unknown name is one just removed."""
@@ -94,9 +105,17 @@ class Pool:
     def count_retry(self, reason: str) -> None:
         self.retries[reason] = self.retries.get(reason, 0) + 1
 
-    def retire(self) -> None:
+    def take(self) -> Counted:
+        """What was counted since the last time, its backends' counts apart."""
+        retries, self.retries = self.retries, {}
+        for reason, count in retries.items():
+            yield from increase(metrics.UPSTREAM_RETRIES, (self.name, reason), count)
+
+    def retire(self) -> list[Backend]:
+        """Retire all backends, and return them."""
         for backend in self.backends.values():
             backend.retire()
+        return list(self.backends.values())
 
     def _choose(self) -> None:
         candidates = usable(self.backends.values())

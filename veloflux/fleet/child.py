@@ -10,16 +10,18 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import CooperativeTask, Cooperator, LoopingCall
 from twisted.logger import Logger
 
 from veloflux import logs
 from veloflux.core.model.metrics import Tally
-from veloflux.core.model.traffic import Snapshot
+from veloflux.core.model.traffic import Route, Snapshot
 from veloflux.fleet.channel import CHANNEL_FD, Channel, adopt
 from veloflux.fleet.messages import (
     DRAIN_DEADLINE_S,
@@ -38,12 +40,16 @@ from veloflux.fleet.messages import (
     Prepared,
     Refused,
     Reopen,
+    Routes,
     read_down,
 )
 
 TALLY_S = 1.0
 # How often a draining worker looks whether it may go.
 LOOK_S = 0.05
+# A snapshot is built in slices, with more time between them for the traffic.
+_SLICE_S = 0.001
+_BETWEEN_SLICES_S = 0.004
 
 
 class DataPlane(Protocol):
@@ -56,8 +62,8 @@ class DataPlane(Protocol):
     def listen(self, address: str, fd: int) -> None:
         """Own a listening descriptor, for the commit that needs it."""
 
-    def prepare(self, snapshot: Snapshot) -> None:
-        """Build what a snapshot needs; raises ValueError with the reason when it cannot be."""
+    def prepare(self, snapshot: Snapshot) -> Iterator[None]:
+        """Build what a snapshot needs, in steps; raises ValueError with the reason it cannot."""
 
     def commit(self, version: int) -> None:
         """Serve by the prepared snapshot."""
@@ -78,6 +84,17 @@ class DataPlane(Protocol):
         """Abort everything."""
 
 
+class _Slice:
+    """Says when a slice of building is over."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._end = seconds() + _SLICE_S
+
+    def __call__(self) -> bool:
+        return self._seconds() >= self._end
+
+
 class Child:
     """Carries out what comes down the channel, and reports up; `stop` ends the process's loop."""
 
@@ -94,6 +111,14 @@ class Child:
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
         self._deadline = 0.0
+        self._routes: list[Route] = []
+        self._ready = -1
+        self._building: Iterator[None] | None = None
+        self._task: CooperativeTask[Iterator[None]] | None = None
+        self._cooperator = Cooperator(
+            terminationPredicateFactory=lambda: _Slice(clock.seconds),
+            scheduler=lambda turn: clock.callLater(_BETWEEN_SLICES_S, turn),
+        )
         self._has_served = False
         self._is_over = False
 
@@ -113,8 +138,11 @@ class Child:
             case Listen(address=address):
                 assert descriptor is not None
                 self._plane.listen(address, descriptor)
+            case Routes(routes=routes):
+                self._routes.extend(routes)
             case Prepare(snapshot=snapshot):
-                self._prepare(snapshot)
+                routes, self._routes = tuple(self._routes), []
+                self._prepare(replace(snapshot, routes=routes))
             case Commit(version=version):
                 self._commit(version)
             case Mark(pool=pool, backend=backend, healthy=healthy):
@@ -127,18 +155,39 @@ class Child:
                 self._drain(deadline_s)
 
     def _prepare(self, snapshot: Snapshot) -> None:
+        """Have it built step by step, between the events of the traffic."""
+        self._stop_building()
+        self._building = self._build(snapshot)
+        self._task = self._cooperator.cooperate(self._building)
+
+    def _build(self, snapshot: Snapshot) -> Iterator[None]:
+        version = snapshot.version
         try:
-            self._plane.prepare(snapshot)
+            yield from self._plane.prepare(snapshot)
         except ValueError as error:
-            self.channel.send(Refused(snapshot.version, str(error)))
+            self.channel.send(Refused(version, str(error)))
         except Exception as error:
             # A fault of ours must refuse one configuration, not end a worker that serves.
-            self._log.failure("preparing configuration {version} failed", version=snapshot.version)
-            self.channel.send(Refused(snapshot.version, f"internal error: {error!r}"))
+            self._log.failure("preparing configuration {version} failed", version=version)
+            self.channel.send(Refused(version, f"internal error: {error!r}"))
         else:
-            self.channel.send(Prepared(snapshot.version))
+            self._ready = version
+            self.channel.send(Prepared(version))
+        self._building = None
+
+    def _stop_building(self) -> None:
+        if self._building is not None and self._task is not None:
+            self._task.stop()
+            self._building = None
 
     def _commit(self, version: int) -> None:
+        building = self._building
+        self._stop_building()
+        if building is not None:
+            # A successor is told at once what is in force: it has no traffic to build beside.
+            deque(building, maxlen=0)
+        if self._ready != version:
+            return  # it was refused, as the supervisor has heard
         self._plane.commit(version)
         self.channel.send(Applied(version))
         if not self._has_served:

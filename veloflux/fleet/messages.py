@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from veloflux.core.model.metrics import Tally
-from veloflux.core.model.traffic import Snapshot
+from veloflux.core.model.traffic import Route, Snapshot
 
 # How long a worker that drains may take to finish what is in flight.
 DRAIN_DEADLINE_S = 30.0
@@ -27,8 +27,18 @@ class Listen(Message, frozen=True, tag=True):
     address: str
 
 
+class Routes(Message, frozen=True, tag=True):
+    """The next routes of the snapshot that is about to be prepared.
+
+    They travel apart, some at a time: reading ten thousand at once would hold up the traffic.
+    """
+
+    routes: tuple[Route, ...]
+
+
 class Prepare(Message, frozen=True, tag=True):
-    """Build everything that `snapshot` asks for, without using it; answer Prepared or Refused."""
+    """Build everything that `snapshot` asks for, with the routes that came before, without using
+    it; answer Prepared or Refused."""
 
     snapshot: Snapshot
 
@@ -105,7 +115,7 @@ class Drained(Message, frozen=True, tag=True):
     left: int
 
 
-Down: TypeAlias = Listen | Prepare | Commit | Mark | Reopen | Level | Drain
+Down: TypeAlias = Listen | Routes | Prepare | Commit | Mark | Reopen | Level | Drain
 Up: TypeAlias = Hello | Prepared | Refused | Applied | Counted | Leaving | Drained
 
 _encoder = msgspec.msgpack.Encoder()

@@ -4,19 +4,22 @@ A worker starts, serves, drains and is gone; it may skip a state and never goes 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from veloflux.core.model.traffic import Snapshot
-from veloflux.fleet.messages import Commit, Down, Drain, Listen, Prepare, Up
+from veloflux.fleet.messages import Commit, Down, Drain, Listen, Prepare, Routes, Up
 from veloflux.fleet.process import Process, Spawner
 from veloflux.fleet.sockets import Sockets
 
 # A worker that has not applied its first snapshot by then hangs; imports on a starved processor
 # take many seconds.
 START_DEADLINE_S = 60.0
+# Some sixty KB: what one read of the channel brings.
+_ROUTES_AT_ONCE = 250
 
 
 class State(Enum):
@@ -88,7 +91,9 @@ class Worker:
             if self._given.get(name) is not sock:
                 self._given[name] = sock
                 self.send(Listen(name), sock.fileno())
-        self.send(Prepare(snapshot))
+        for first in range(0, len(snapshot.routes), _ROUTES_AT_ONCE):
+            self.send(Routes(snapshot.routes[first : first + _ROUTES_AT_ONCE]))
+        self.send(Prepare(replace(snapshot, routes=())))
 
     def commit(self, snapshot: Snapshot) -> None:
         """Make it serve by a snapshot it has; it lets go of the sockets of removed listeners."""

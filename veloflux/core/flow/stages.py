@@ -62,6 +62,8 @@ def _redirection(redirect: Redirect, head: RequestHead) -> ProtocolError:
 
 
 def _editing(edits: HeaderEdits) -> Edit | None:
+    if not (edits.set or edits.add or edits.remove):
+        return None
     gone = {name.lower().encode("ascii") for name in edits.remove}
     gone.update(name.lower().encode("ascii") for name, _ in edits.set)
     more = b"".join(_line(name, value) for name, value in (*edits.set, *edits.add))
