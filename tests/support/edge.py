@@ -90,6 +90,11 @@ class End:
         """Bytes sent to the data plane that it leaves in the kernel."""
         return self._peer.near.unread
 
+    @property
+    def footprint(self) -> int:
+        """Bytes of memory that the network in memory takes for it."""
+        return self._peer.near.footprint
+
     def send(self, wire: bytes) -> None:
         self._peer.near.arrive(wire)
         self._reactor.turn()

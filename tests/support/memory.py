@@ -8,6 +8,7 @@ import errno
 import select
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -106,6 +107,11 @@ class Socket:
     def unread(self) -> int:
         """Bytes that arrived and were not read."""
         return len(self._arrived)
+
+    @property
+    def footprint(self) -> int:
+        """Bytes of memory that are the network's, both ways."""
+        return sys.getsizeof(self._arrived) + sys.getsizeof(self.peer.received)
 
 
 class Peer:

@@ -19,7 +19,7 @@ from veloflux.core.wire import hygiene
 from veloflux.core.wire.answer import answer
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import RequestFields
-from veloflux.core.wire.http1 import RequestHead, read_request
+from veloflux.core.wire.http1 import REMEMBERED, RequestHead, read_request
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.farewell import Farewell
@@ -166,7 +166,7 @@ class Downstream(Protocol, Timed):
     def _begin(self, head: RequestHead) -> None:
         now = self.plane.deadlines.now()
         fields, last = head.fields, self._head
-        self._head = head
+        self._head = head if len(head.raw) <= REMEMBERED else None
         if last is None or fields is not last.fields:
             self._lines = self._lines_for(fields, fields.authority)
             if self.is_trusted:
@@ -206,6 +206,8 @@ class Downstream(Protocol, Timed):
             lines = stages.edit_request(lines)
         if bridge.accept is not None:
             lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        if self._head is None:
+            self._lines = b""
         if self.body is None:
             self.deadline = NEVER
         else:
@@ -390,7 +392,7 @@ class Downstream(Protocol, Timed):
         """The process is going: close when idle, else after the answer."""
         if self.bridge is not None or self.tunnel is not None or self._buffer:
             return
-        if self._head is None:
+        if self._head_since != NEVER:
             # Just accepted: its first request may be on the way.
             self.plane.deadlines.arm(self, self.plane.deadlines.now() + _FIRST_REQUEST_S)
         else:

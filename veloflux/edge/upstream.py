@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from veloflux.core.wire.error import ProtocolError, bad_answer
 from veloflux.core.wire.framing import Body
-from veloflux.core.wire.http1 import ResponseHead, read_response
+from veloflux.core.wire.http1 import REMEMBERED, ResponseHead, read_response
 from veloflux.edge.deadlines import Deadlines, Timed
 from veloflux.edge.pool import Backend
 from veloflux.edge.tunnel import Tunnel
@@ -163,6 +163,6 @@ class Upstream(Protocol, Timed):
                 bridge.broken(problem)
                 return
             bridge.interim(head)
-        self.head = head
+        self.head = head if len(head.raw) <= REMEMBERED else None
         self.is_answering = True
         bridge.answered(head, buffer)

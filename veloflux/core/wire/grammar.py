@@ -48,7 +48,14 @@ BROKEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?=[^\n])")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
 
 
-@lru_cache(maxsize=256)
 def tokens(value: bytes) -> tuple[bytes, ...]:
     """The lower-case members of a comma-separated list of tokens (RFC 9110 section 5.6.1)."""
+    # A client's long lists must not fill the memory of those that come again.
+    return _remembered(value) if len(value) <= 128 else _tokens(value)
+
+
+def _tokens(value: bytes) -> tuple[bytes, ...]:
     return tuple(value.lower().replace(b"\t", b"").replace(b" ", b"").split(b","))
+
+
+_remembered = lru_cache(maxsize=256)(_tokens)

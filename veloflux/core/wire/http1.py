@@ -10,6 +10,9 @@ from veloflux.core.wire.target import normalise_host, normalise_path, split_targ
 
 END = b"\r\n\r\n"
 MAX_RESPONSE_HEAD = 64 * 1024
+# Bytes of the largest head that a connection keeps to compare the next one with; each idle
+# connection may hold one.
+REMEMBERED = 4096
 _OTHER_VERSION = re.compile(rb"HTTP/(?!1\.[01])[0-9]\.[0-9]")
 
 
