@@ -10,7 +10,7 @@ from veloflux.core.model.metrics import LATENCY_BUCKETS, Sample
 from veloflux.core.model.traffic import Route
 from veloflux.core.policy.split import Split
 from veloflux.edge.histogram import Histogram
-from veloflux.edge.pool import Pool
+from veloflux.edge.pool import NO_POOL, Pool
 from veloflux.edge.tally import CODE_CLASSES, Counted, distribution, increase
 
 
@@ -66,9 +66,10 @@ class Lane:
     def __init__(self, route: Route, pools: dict[str, Pool], tally: Tally) -> None:
         self.stages = Stages(route)
         shares = [(pools[share.pool], share.weight) for share in route.pools]
+        weighted = [pool for pool, weight in shares if weight]
         # The only one there is, for which no luck is needed.
-        self.pool = shares[0][0] if len(shares) == 1 else None
-        self._split = Split(shares) if len(shares) > 1 else None
+        self.pool = None if len(weighted) > 1 else (weighted or [NO_POOL])[0]
+        self._split = Split(shares) if self.pool is None else None
         self._pools = tuple(pool for pool, _ in shares)
         self.tally = tally
 

@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from veloflux.core.model.traffic import Pool as PoolModel
 from veloflux.core.wire.fields import RequestFields
 from veloflux.core.wire.http1 import RequestHead
 from veloflux.edge.lane import Tally
-from veloflux.edge.pool import Backend, Pool
+from veloflux.edge.pool import NO_POOL, Backend, Pool
 
 NO_TALLY = Tally("")
-NO_POOL = Pool(PoolModel("", ()), lambda: 0.0)
 # Stands where no head could be read.
 NO_HEAD = RequestHead(b"-", b"-", b"", RequestFields(b"\n\r\n", 0), b"")
 

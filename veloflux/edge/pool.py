@@ -120,3 +120,7 @@ class Pool:
     def _choose(self) -> None:
         candidates = usable(self.backends.values())
         self.picker = PICKERS[self.model.algorithm](candidates, self._luck)
+
+
+# Where there is none: it has no backends.
+NO_POOL = Pool(PoolModel("", ()), lambda: 0.0)

@@ -1,14 +1,17 @@
 """What a route does to its requests and answers, compiled: what it leaves out costs nothing."""
 
+import re
 from collections.abc import Callable
 
 from veloflux.core.flow.exchange import CHECKED_METHODS, check_method
 from veloflux.core.model.traffic import HeaderEdits, Redirect, Route
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import without
-from veloflux.core.wire.grammar import ANY_FIELD
+from veloflux.core.wire.grammar import ANY_FIELD, FIELD
 from veloflux.core.wire.http1 import RequestHead
 from veloflux.core.wire.upgrade import check_handshake
+
+_REFERENCE = re.compile(r"[\x21-\x7e]+")
 
 Edit = Callable[[bytes], bytes]
 
@@ -32,6 +35,8 @@ class Stages:
         self.edit_request = _editing(route.request_headers)
         self.edit_response = _securing(_editing(route.response_headers), route.security_headers)
         self._redirect = route.redirect
+        if route.redirect is not None and _REFERENCE.fullmatch(route.redirect.to) is None:
+            raise ValueError(f"{route.redirect.to!r} cannot be the value of Location")
 
     def admit(self, head: RequestHead) -> bytes | None:
         """Raise ProtocolError for a request that is answered here, redirects included.
@@ -55,7 +60,7 @@ class Stages:
 def _redirection(redirect: Redirect, head: RequestHead) -> ProtocolError:
     """The answer of a route that redirects; `to` ending in a slash gets the path and query."""
     to = redirect.to.encode("ascii")
-    if to.endswith(b"/"):
+    if to.endswith(b"/") and head.path != b"*":
         to = to[:-1] + head.path + head.query
     detail = "What was asked for is at the address in Location."
     return ProtocolError(redirect.status, "redirect", detail, b"Location: %b\r\n" % to)
@@ -89,6 +94,6 @@ def _line(name: str, value: str) -> bytes:
     """One header line. Raises ValueError for what could end a line or is not a name: the one
     place where configured text becomes header bytes."""
     line = f"{name}: {value}\r\n".encode("latin-1")
-    if ANY_FIELD.fullmatch(line) is None or any(byte < 32 and byte != 9 for byte in line[:-2]):
+    if FIELD.fullmatch(line) is None or ":" in name:
         raise ValueError(f"{name!r}: {value!r} cannot be a header line")
     return line

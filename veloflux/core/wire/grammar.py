@@ -15,6 +15,8 @@ LONGEST_METHOD = 64
 # obs-text is allowed in values, as RFC 9110 section 5.5 does; no other control than HTAB is.
 _LINE = TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n"
 
+FIELD = re.compile(_LINE)
+
 # A field block is cut out with the line feed that ends the first line and up to the empty line:
 # then every field begins after a line feed. Lines begin with a name, so folding cannot match.
 FIELDS = re.compile(rb"\n(?:" + _LINE + rb")*+\r\n")
