@@ -57,6 +57,7 @@ class Downstream(Protocol, Timed):
     _head: RequestHead | None = None
     _lines = b""
     _is_last = False
+    _is_closing = False
     _farewell: Farewell | None = None
     _is_paused = False
     _holdback: Holdback | None = None
@@ -93,7 +94,7 @@ class Downstream(Protocol, Timed):
     def _read_heads(self) -> None:
         """Take requests off the buffer until one waits for its answer."""
         has_begun = False
-        while self.bridge is None and self._buffer and self._farewell is None:
+        while self.bridge is None and self._buffer and not self._is_closing:
             if self._holdback is not None or unsent(self.transport) > _UNREAD:
                 self._wait_for_reader()
                 return
@@ -125,7 +126,7 @@ class Downstream(Protocol, Timed):
             has_begun = self._is_beginning = True
             self._begin(head)
             self._is_beginning = False
-        if self.bridge is None and self._farewell is None:
+        if self.bridge is None and not self._is_closing:
             self._wait_for_request(self.plane.deadlines.now())
 
     def _wait_for_head(self) -> None:
@@ -400,11 +401,15 @@ class Downstream(Protocol, Timed):
 
     def _close(self, *, linger: bool = False) -> None:
         """Say no more. Lingering is for a client that may still be sending."""
-        if self._farewell is not None:
+        if self._is_closing:
             return
+        self._is_closing = True
         self._buffer = b""
         self.body = None
         self.plane.deadlines.disarm(self)
+        if not linger and not unsent(self.transport):
+            self.transport.loseConnection()
+            return
         self._resume()
         self._farewell = Farewell(
             self.transport, self.plane.deadlines, self.limits.write_timeout_s, linger=linger
@@ -424,7 +429,7 @@ class Downstream(Protocol, Timed):
     def readConnectionLost(self) -> None:
         if self.tunnel is not None:
             self.tunnel.client_finished()
-        elif self._farewell is not None:
+        elif self._is_closing:
             self.transport.loseConnection()
         else:
             # A client that closed looks like one that only stopped sending. Its backend's work

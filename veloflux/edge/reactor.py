@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from twisted.internet import epollreactor
-from twisted.internet.main import installReactor
+from twisted.internet.main import CONNECTION_DONE, installReactor
 from twisted.logger import Logger
 
 from veloflux.edge.transport import Connector, Port, UnixConnector, UnixPort
@@ -25,7 +25,28 @@ class LeanReactor(epollreactor.EPollReactor):
     # Monotonic: a stepped wall clock must not fire or delay a timeout.
     seconds = staticmethod(monotonic)
 
+    def __init__(self) -> None:
+        self._closing: list[Any] = []
+        super().__init__()
+
+    def close_soon(self, transport: Any) -> None:
+        """Close `transport` before the loop waits again; its protocol is told then, not now.
+
+        The stock way asks epoll when a socket without anything to send can be written to.
+        """
+        self._closing.append(transport)
+
+    def _close_all(self) -> None:
+        closing, self._closing = self._closing, []
+        for transport in closing:
+            if transport.unsent:
+                transport.startWriting()
+            else:
+                self._disconnectSelectable(transport, CONNECTION_DONE, False)
+
     def doPoll(self, timeout: float | None) -> None:
+        while self._closing:
+            self._close_all()
         try:
             ready = self._poller.poll(-1 if timeout is None else timeout, len(self._selectables))
         except InterruptedError:
