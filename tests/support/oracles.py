@@ -120,14 +120,19 @@ class _Llhttp:
 
 def read_by_llhttp(wire: bytes) -> list[Request]:
     """The requests in `wire`. Raises httptools.HttpParserError, or UnfinishedError."""
-    reader = _Llhttp()
-    try:
-        reader.parser.feed_data(wire)
-    except httptools.HttpParserUpgrade:
-        return reader.found
-    if not reader.is_whole:
-        raise UnfinishedError
-    return reader.found
+    found: list[Request] = []
+    while wire:
+        reader = _Llhttp()
+        try:
+            reader.parser.feed_data(wire)
+            wire = b""
+        except httptools.HttpParserUpgrade as upgrade:
+            # It was not granted when another request follows.
+            wire = wire[upgrade.args[0] :]
+        if not reader.is_whole:
+            raise UnfinishedError
+        found += reader.found
+    return found
 
 
 def read_requests(wire: bytes) -> list[Request]:

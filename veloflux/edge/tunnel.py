@@ -31,6 +31,7 @@ class Tunnel(Timed):
         self._idle_s = idle_s
         self._ended = ended
         self._is_over = False
+        self._left = 0
         self._client_done = False
         self._backend_done = False
         self.bytes_in = 0
@@ -72,8 +73,9 @@ class Tunnel(Timed):
             valve.close()
         for transport in (self._client, self._backend):
             transport.loseConnection()
-            if unsent(transport):
-                self._deadlines.arm(self, self._deadlines.now() + self._write_timeout_s)
+        self._left = self._unsent()
+        if self._left:
+            self._deadlines.arm(self, self._deadlines.now() + self._write_timeout_s)
 
     def abort(self, termination: str) -> None:
         """End both connections at once."""
@@ -83,7 +85,21 @@ class Tunnel(Timed):
         self._backend.abortConnection()
 
     def expire(self, now: float) -> None:
-        self.abort("cD")
+        if self._is_over:
+            left = self._unsent()
+            if left < self._left:
+                # Who reads slowly gets the rest as well.
+                self._left = left
+                self._deadlines.arm(self, now + self._write_timeout_s)
+            else:
+                self.abort("cD")
+            return
+        # Who is held back is not silent.
+        patience = max(valve.held_until(now) for valve in self._valves) + self._idle_s
+        if patience > now:
+            self._deadlines.arm(self, patience)
+        else:
+            self.abort("cD")
 
     def _count_in(self, count: int) -> None:
         self.bytes_in += count
@@ -92,6 +108,9 @@ class Tunnel(Timed):
     def _count_out(self, count: int) -> None:
         self.bytes_out += count
         self._deadlines.arm(self, self._deadlines.now() + self._idle_s)
+
+    def _unsent(self) -> int:
+        return unsent(self._client) + unsent(self._backend)
 
     def _finish_one(self, transport: Any) -> None:
         if self._is_over:
