@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -33,11 +34,56 @@ def is_running(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def session(leader: int) -> list[int]:
+    """The processes that run in the session of this leader, which may have ended itself."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            # The command in parentheses may hold spaces, so fields are counted after it.
+            state, _, _, owner = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+        except (OSError, ValueError):
+            continue
+        if owner == str(leader) and state not in "ZX":
+            found.append(int(entry.name))
+    return found
+
+
+def descriptors(pid: int) -> int:
+    """How many descriptors a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def leave_descriptors(pid: int, count: int) -> None:
+    """Let a process open so many descriptors more than it has, and no others."""
+    # The lowest free number is always taken, so the limit is on numbers, not on how many there are.
+    taken = {int(number) for number in os.listdir(f"/proc/{pid}/fd")}
+    free = (number for number in range(1 << 20) if number not in taken)
+    limit = [next(free) for _ in range(count + 1)][count]
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def memory(pid: int, field: str = "VmRSS") -> int:
+    """A process's resident memory in bytes; the most it ever was with `VmHWM`."""
+    found = re.search(rf"^{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.M)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def cpu_s(pid: int) -> float:
+    """The seconds of processor time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Daemon:
     """One daemon, in a temporary directory that goes with it.
 
     Give the whole text of a configuration file. Its addresses may have port 0; `port` tells which
-    it became. Use it as a context, or call `close`: nothing it started is left behind.
+    it became. Use it as a context, or call `close`: nothing it started is left behind, and it is an
+    error when its log has a traceback, or when it ended and left a process.
+
+    Its output is `output`, unless `stdout` is a descriptor: then that is its log alone.
     """
 
     def __init__(
@@ -47,6 +93,7 @@ class Daemon:
         arguments: tuple[str, ...] = (),
         environ: Mapping[str, str] | None = None,
         directory: str | None = None,
+        stdout: int | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="veloflux-")
         self.directory = Path(self._temporary.name)
@@ -54,13 +101,15 @@ class Daemon:
         self.file.write_text(configuration)
         self._log = self.directory / "output"
         self._mark = 0
+        if stdout is not None:
+            arguments = (f"--logfile={self._log}", *arguments)
         command = [TWISTD, "-n", "--pidfile=", *arguments, "veloflux", "-c", str(self.file)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=log if stdout is None else stdout,
+                stderr=log,
                 cwd=directory or self.directory,
                 env={**os.environ, **(environ or {})},
                 start_new_session=True,
@@ -146,12 +195,18 @@ class Daemon:
             raise AssertionError(f"the daemon did not end; the log is:\n{self.output}") from None
 
     def close(self) -> None:
-        """End it and its workers, whatever state they are in."""
-        workers = self.workers
-        if self.process.poll() is None:
+        """End it and its workers, whatever state they are in; raises AssertionError, see above."""
+        if not self.directory.exists():
+            return
+        left = session(self.process.pid) if self.process.poll() is not None else []
+        if not left:
             self.process.kill()
-        self.process.wait()
-        for worker in workers:
-            if is_running(worker):
-                os.kill(worker, signal.SIGKILL)
+            self.process.wait()
+        for pid in session(self.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        output = self.output
         self._temporary.cleanup()
+        if left:
+            raise AssertionError(f"the daemon ended and left {left}; the log is:\n{output}")
+        if "Traceback" in output or "Unhandled" in output:
+            raise AssertionError(f"there is a traceback in the log:\n{output}")
