@@ -75,10 +75,12 @@ class OwnFamiliesTests(SynchronousTestCase):
 class UsageTests(SynchronousTestCase):
     def test_adds_up_this_process_and_its_workers(self) -> None:
         with subprocess.Popen(
-            [sys.executable, "-c", "import sys; sys.stdin.read()"],
+            [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
         ) as child:
+            assert child.stdout is not None
+            child.stdout.readline()  # a process that has just begun has no memory of its own
             alone, both = usage([]), usage([child.pid])
             assert child.stdin is not None
             child.stdin.close()

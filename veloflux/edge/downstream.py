@@ -57,6 +57,8 @@ class Downstream(Protocol, Timed):
     _head: RequestHead | None = None
     _lines = b""
     _is_last = False
+    # How the log tells who it is.
+    text = ""
     _is_closing = False
     _farewell: Farewell | None = None
     _is_paused = False
@@ -172,6 +174,7 @@ class Downstream(Protocol, Timed):
             self._lines = self._lines_for(fields, fields.authority)
             if self.is_trusted:
                 self.client = hygiene.client_address(fields, self.peer, self.listener.trusts)
+                self.text = ""
         request_id = hygiene.request_id(fields) if self.is_trusted else None
         if request_id is None:
             request_id = self.plane.next_id()

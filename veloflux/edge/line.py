@@ -7,7 +7,9 @@ logged by its length alone, for it may hold secrets; referrers are logged withou
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
+from veloflux.core.wire.http1 import RequestHead
 from veloflux.edge.outcome import Outcome
 
 _LONGEST = 1024
@@ -19,29 +21,52 @@ Line = Callable[[Outcome, float, float, str, int], str]
 
 def json_line(outcome: Outcome, wall: float, total: float, termination: str, version: int) -> str:
     """A JSON object; what does not apply is empty or 0."""
-    downstream = outcome.downstream
-    listener = downstream.listener
-    head = outcome.head
-    backend = outcome.last_backend
+    downstream, head = outcome.downstream, outcome.head
     started, sent, answered = outcome.started, outcome.sent_at, outcome.answered_at
-    path = head.path
-    if b'"' in path or len(path) > _LONGEST:
-        path = json.dumps(path[:_LONGEST].decode("ascii"))[1:-1].encode("ascii")
+    backend = outcome.last_backend
+    ttfb = _ms(answered - sent) if answered else "0.000"
+    # On a kept connection with a short answer, the three times are one.
+    waited = sent > started
     return (
         f'{{"ts":"{_rfc3339(wall)}","request_id":"{outcome.request_id.decode()}"'
-        f',"listener":{listener.text},"client_ip":"{downstream.client}"'
-        f',"peer_ip":"{downstream.peer}","method":"{head.method.decode()}"'
-        f',"scheme":"{listener.scheme.decode()}","host":"{head.host.decode()}"'
-        f',"path":"{path.decode()}","query_len":{len(head.query)}'
-        f',"protocol":"{listener.protocols[head.fields.minor]}","status":{outcome.status}'
-        f',"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}'
+        f"{downstream.text or _client_text(downstream)}{head.text or _head_text(downstream, head)}"
+        f',"status":{outcome.status},"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}'
         f',"route":{outcome.tally.text},"pool":{outcome.pool.text}'
         f',"backend":{backend.text if backend else _NONE},"attempts":{outcome.attempts}'
-        f',"t":{{"connect_ms":{(sent - started) * 1e3 if sent else 0.0:.3f}'
-        f',"ttfb_ms":{(answered - sent) * 1e3 if answered else 0.0:.3f}'
-        f',"total_ms":{total * 1e3:.3f}}},"termination":"{termination}"'
-        f',"error":"{outcome.error}","config_version":{version}}}\n'
+        f',"t":{{"connect_ms":{_ms(sent - started) if waited else "0.000"},"ttfb_ms":{ttfb}'
+        f',"total_ms":{ttfb if total == answered - sent else _ms(total)}}}'
+        f',"termination":"{termination}","error":"{outcome.error}","config_version":{version}}}\n'
     )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3f}"
+
+
+def _client_text(downstream: Any) -> str:
+    """The part of a line that stays the same for a connection, or for a client behind a proxy."""
+    text: str = (
+        f',"listener":{downstream.listener.text},"client_ip":"{downstream.client}"'
+        f',"peer_ip":"{downstream.peer}"'
+    )
+    downstream.text = text
+    return text
+
+
+def _head_text(downstream: Any, head: RequestHead) -> str:
+    """The part that stays the same for a head."""
+    listener = downstream.listener
+    path = head.path.decode("ascii")
+    if '"' in path or len(path) > _LONGEST:
+        path = json.dumps(path[:_LONGEST])[1:-1]
+    text = (
+        f',"method":"{head.method.decode()}","scheme":"{listener.scheme.decode()}"'
+        f',"host":"{head.host.decode()}","path":"{path}","query_len":{len(head.query)}'
+        f',"protocol":"{listener.protocols[head.fields.minor]}"'
+    )
+    if head.raw:
+        head.text = text
+    return text
 
 
 def combined_line(

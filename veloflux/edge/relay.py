@@ -25,6 +25,7 @@ class Relay(Protocol, Carrier, Outcome):
 
     tunnel: Tunnel | None = None
     takes_idle = False
+    text = ""
 
     def __init__(self, listener: "Listener", peer: str) -> None:
         self.listener = listener

@@ -20,10 +20,11 @@ class RequestHead:
     """One request's head, read from `raw`; `path` and `host` are normalised, `query` begins with
     `?` or is empty.
 
-    `authority` is what the backend gets as Host, empty when an HTTP/1.0 client sent none.
+    `authority` is what the backend gets as Host, empty when an HTTP/1.0 client sent none. `text` is
+    for whoever logs it to remember how, since a head often comes again.
     """
 
-    __slots__ = ("authority", "fields", "host", "method", "path", "query", "raw")
+    __slots__ = ("authority", "fields", "host", "method", "path", "query", "raw", "text")
 
     def __init__(
         self, method: bytes, path: bytes, query: bytes, fields: RequestFields, raw: bytes
@@ -35,6 +36,7 @@ class RequestHead:
         self.host = fields.host
         self.authority = fields.authority
         self.raw = raw
+        self.text = ""
 
 
 class ResponseHead:
