@@ -57,7 +57,9 @@ class ExpositionTests(SynchronousTestCase):
         self.assertEqual(render([(COUNTER, {})]), b"")
 
     def test_a_histogram_needs_no_labels(self) -> None:
-        found = read(render([(BARE_HISTOGRAM, {(): ((2, 1), 0.75)})]))
+        page = render([(BARE_HISTOGRAM, {(): ((2, 1), 0.75)})])
+        self.assertNotIn(b"{}", page)
+        found = read(page)
         self.assertEqual(found["x_lag_seconds_bucket", frozenset({("le", "+Inf")})], 3)
         self.assertEqual(found["x_lag_seconds_sum", frozenset()], 0.75)
 

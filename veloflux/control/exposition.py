@@ -58,17 +58,17 @@ def _numbers(
 def _distributions(
     family: Family, values: Mapping[Labels, Value], escaped: _Escaped, parts: list[str]
 ) -> None:
-    braces = _braces(family)
-    comma = "," if family.labels else ""
+    inside = _braces(family)[1:-1]
+    comma, braces = (",", f"{{{_LABELS}}}") if inside else ("", "")
     bounds = [f"{bound:g}" for bound in family.buckets] + ["+Inf"]
     lines = [f'{family.name}_bucket{{{_LABELS}{comma}le="{bound}"}} %d\n' for bound in bounds]
-    lines.append(f"{family.name}_sum{{{_LABELS}}} %r\n{family.name}_count{{{_LABELS}}} %d\n")
+    lines.append(f"{family.name}_sum{braces} %r\n{family.name}_count{braces} %d\n")
     template = "".join(lines)
     for labels, value in values.items():
         assert isinstance(value, tuple)
         counts, total = value
         cumulative = [*accumulate(counts)]
-        written = braces[1:-1] % (*[escaped[label] for label in labels],)
+        written = inside % (*[escaped[label] for label in labels],)
         series = template.replace(_LABELS, written.replace("%", "%%"))
         parts.append(series % (*cumulative, total, cumulative[-1]))
 
