@@ -237,6 +237,8 @@ class Rig:
     models.
     """
 
+    FIRST = Address("10.0.0.1", 80)
+
     def __init__(
         self,
         case: SynchronousTestCase,

@@ -76,6 +76,8 @@ class AccessLog:
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
+            if self._must_reopen and self.path is not None:
+                self._open_anew(self.path)
             try:
                 self._write(batch)
                 self._is_failing = False
@@ -91,12 +93,22 @@ class AccessLog:
         if self.path is not None:
             os.close(self._fd)
 
-    def _write(self, batch: list[str]) -> None:
-        if self._must_reopen and self.path is not None:
-            self._must_reopen = False
-            fd = _open(self.path)
+    def _open_anew(self, path: str) -> None:
+        """When that fails, where it was is better than nowhere."""
+        self._must_reopen = False
+        try:
+            fd = _open(path)
+        except OSError as error:
+            _log.error(
+                "The access log {path} cannot be opened anew, the old one is kept: {error}",
+                path=path,
+                error=error,
+            )
+        else:
             os.close(self._fd)
             self._fd = fd
+
+    def _write(self, batch: list[str]) -> None:
         for piece in _pieces(batch, stat.S_ISREG(os.fstat(self._fd).st_mode)):
             left = piece
             while left:
@@ -106,7 +118,11 @@ class AccessLog:
 def _open(path: str | None) -> int:
     if path is None:
         return _STDOUT
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    # Opening a pipe would wait for its reader: without one it fails instead.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    fd = os.open(path, flags, 0o640)
+    os.set_blocking(fd, True)
+    return fd
 
 
 def _pieces(batch: list[str], is_file: bool) -> Iterator[bytes]:
