@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IAddress
@@ -16,6 +16,11 @@ from veloflux.edge.tally import Counted, increase
 
 if TYPE_CHECKING:
     from veloflux.edge.plane import Plane
+
+
+def networks(model: ListenerModel) -> list[IPv4Network | IPv6Network]:
+    """Of its trusted proxies. Raises ValueError for what is none."""
+    return [ip_network(network) for network in model.trusted_proxies]
 
 
 class Listener(Factory):
@@ -49,7 +54,7 @@ class Listener(Factory):
         # By the minor version of a request, for the log.
         self.protocols = ("HTTP/1.0", "HTTP/1.1") if is_http else ("TCP", "TCP")
         self.limits = model.limits
-        self._trusted = [ip_network(network) for network in model.trusted_proxies]
+        self._trusted = networks(model)
 
     @property
     def is_draining(self) -> bool:

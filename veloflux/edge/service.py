@@ -19,6 +19,7 @@ from twisted.internet.task import LoopingCall
 from veloflux.core.model import metrics
 from veloflux.core.model.metrics import LAG_BUCKETS, Distribution, Sample, Tally
 from veloflux.core.model.traffic import AccessLog as AccessLogModel
+from veloflux.core.model.traffic import Listener as ListenerModel
 from veloflux.core.model.traffic import Snapshot
 from veloflux.core.policy.route import Table
 from veloflux.edge.access_log import AccessLog
@@ -26,7 +27,7 @@ from veloflux.edge.histogram import Histogram
 from veloflux.edge.lane import Lane
 from veloflux.edge.lane import Tally as RouteTally
 from veloflux.edge.line import combined_line, json_line
-from veloflux.edge.listener import Listener
+from veloflux.edge.listener import Listener, networks
 from veloflux.edge.names import RememberedNames
 from veloflux.edge.plane import Plane
 from veloflux.edge.pool import Pool
@@ -100,22 +101,24 @@ class Service:
 
         Raises ValueError with the reason; nothing changes.
         """
-        for listener in snapshot.listeners:
-            address = str(listener.address)
-            if address not in self._ports and address not in self._descriptors:
-                raise ValueError(f"no listening socket for {address}")
         self._discard_prepared()
         plane = self._plane
         pools = {
             model.name: plane.pools.get(model.name) or Pool(model, plane.luck)
             for model in snapshot.pools
         }
+        for listener in snapshot.listeners:
+            self._check(listener, pools)
         lanes: dict[str, Lane] = {}
         table: Table[Lane] = Table()
         for count, route in enumerate(snapshot.routes, 1):
             lane = self._lanes.get(route.id)
             if lane is None or not lane.serves(route, pools):
-                lane = Lane(route, pools, lane.tally if lane is not None else RouteTally(route.id))
+                counted = lane.tally if lane is not None else RouteTally(route.id)
+                try:
+                    lane = Lane(route, pools, counted)
+                except KeyError as missing:
+                    raise ValueError(f"route {route.id}: no pool called {missing}") from missing
             lanes[route.id] = lane
             table.add(route, lane)
             if count % _STEP == 0:
@@ -205,6 +208,15 @@ class Service:
             self._watch.stop()
         self._plane.stop()
 
+    def _check(self, model: ListenerModel, pools: dict[str, Pool]) -> None:
+        """Raise ValueError for what could not be listened with."""
+        address = str(model.address)
+        if address not in self._ports and address not in self._descriptors:
+            raise ValueError(f"no listening socket for {address}")
+        if model.protocol == "tcp" and model.pool not in pools:
+            raise ValueError(f"listener {model.name}: no pool called {model.pool!r}")
+        networks(model)
+
     def _listen_as(self, snapshot: Snapshot) -> None:
         """Open the ports that are new, close those that are gone."""
         before, self._listeners = self._listeners, {}
@@ -213,6 +225,10 @@ class Service:
             listener = before.pop(address, None)
             if listener is None:
                 listener = Listener(model, self._plane)
+            elif listener.model.protocol != model.protocol:
+                # Its connections go on as what they are.
+                self._leaving.append(listener)
+                listener = self._ports[address].factory = Listener(model, self._plane)
             listener.configure(model, snapshot.workers)
             self._listeners[address] = listener
             if address not in self._ports:
