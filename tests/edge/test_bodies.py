@@ -403,6 +403,19 @@ class EarlyAnswers(SynchronousTestCase):
         self.assertEqual(client.ending, "closed")
         self.assertEqual(rig.entry()["termination"], "--")
 
+    def test_what_is_left_of_a_body_is_not_kept(self) -> None:
+        """S15, S16: the backend may read it, or take it for the next request."""
+        rig = Rig(self)
+        client = rig.client()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n")
+        rig.backend.connection.stop_reading(100)
+        client.send(b"x" * 50_000)
+        rig.backend.answer(ok(b"early"))
+        self.assertEqual(client.answer().body, b"early")
+        self.assertEqual(rig.backend.connection.ending, "reset")
+        client.send(GET)
+        self.assertEqual(rig.backend.attempts, 2)
+
     def test_a_client_that_sends_on_for_ever_is_cut_off(self) -> None:
         """S16, L4"""
         rig = Rig(self)

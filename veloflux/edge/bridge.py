@@ -20,6 +20,7 @@ from veloflux.edge.lane import Lane
 from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Backend, Pool
 from veloflux.edge.splice import WORTH_BYTES
+from veloflux.edge.transport import unsent
 from veloflux.edge.tunnel import Tunnel
 from veloflux.edge.upstream import Upstream
 from veloflux.edge.valve import Valve
@@ -45,6 +46,7 @@ class Bridge(Carrier, Outcome, Timed):
     _tunnel: Tunnel | None = None
     _is_over = False
     _may_keep = False
+    _has_more = False
 
     def __init__(
         self, downstream: "Downstream", head: RequestHead, lane: Lane, request_id: bytes, now: float
@@ -168,7 +170,8 @@ class Bridge(Carrier, Outcome, Timed):
                 self.broken(problem)
                 return
             rest = body.rest
-        self._may_keep = head.fields.persistent and not rest
+        self._may_keep = head.fields.persistent
+        self._has_more = bool(rest)
         self._answer(head, answer.framing, payload, until_close=answer.until_close)
         if body is None or body.done:
             self._finish(now)
@@ -244,10 +247,16 @@ class Bridge(Carrier, Outcome, Timed):
         if payload:
             self.downstream.transport.write(payload)
         if body.done:
-            self._may_keep = self._may_keep and not body.rest
+            self._has_more = bool(body.rest)
             self._finish(self.plane.deadlines.now())
         else:
             self._splice_answer(body)
+
+    def _is_all_sent(self, upstream: Upstream) -> bool:
+        """Whether the backend has the whole request; what it has not could be taken for another."""
+        if self.head.fields.length == 0:
+            return True
+        return self.is_sent and not unsent(upstream.transport)
 
     def _finish(self, now: float) -> None:
         """The answer is through."""
@@ -255,10 +264,12 @@ class Bridge(Carrier, Outcome, Timed):
         if self._upload is not None or self._download is not None:
             self._close_valves()
         if upstream is not None:
-            if self._may_keep and self.is_sent:
+            if self._has_more or not self._is_all_sent(upstream):
+                upstream.abort()
+            elif self._may_keep:
                 upstream.release(now)
             else:
-                upstream.abort()
+                upstream.close()
         self._over(now, "--")
         self.downstream.finished(now)
 

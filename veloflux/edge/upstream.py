@@ -101,7 +101,8 @@ class Upstream(Protocol, Timed):
         self.dataReceived = tunnel.from_backend  # type: ignore[method-assign]  # no question per read
 
     def close(self) -> None:
-        """End an idle connection."""
+        """End a connection whose last answer is through."""
+        self.bridge = None
         self._forget()
         self.transport.loseConnection()
 
