@@ -43,6 +43,7 @@ class Plane:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
         self.connections = 0
+        self.untold = 0
         self.problem: Exception | None = None
         self.fault: Exception | None = None
 
@@ -68,9 +69,14 @@ class Plane:
     def drain(self) -> None:
         self.calls.append(("drain",))
 
+    @property
+    def is_behind(self) -> bool:
+        return self.untold > 0
+
     def tally(self) -> Tally:
         if self.fault is not None:
             raise self.fault
+        self.untold = max(0, self.untold - 1)
         return TALLY
 
     def close(self) -> None:
@@ -174,6 +180,20 @@ class ChildTests(SynchronousTestCase):
         self.plane.connections = 5
         self.clock.pump([TALLY_S, TALLY_S])
         self.assertEqual(self.tell(), [Counted(TALLY, 5), Counted(TALLY, 5)])
+
+    def test_tells_very_much_in_parts(self) -> None:
+        self.tell()
+        self.plane.untold = 7
+        self.clock.advance(TALLY_S)
+        self.assertEqual(len(self.tell()), 1)
+        self.clock.pump([TALLY_S / 10] * 8)
+        self.assertEqual(len(self.tell()), 3)
+
+    def test_tells_all_before_it_goes(self) -> None:
+        self.tell()
+        self.plane.untold = 7
+        self.child.channel.stringReceived(encode(Drain(5.0)))
+        self.assertEqual(self.tell(), [Counted(TALLY, 0)] * 7 + [Drained(0)])
 
     def test_a_fault_in_counting_does_not_end_the_counting(self) -> None:
         self.tell()

@@ -15,8 +15,8 @@ from twisted.logger import Logger
 
 _STDOUT = 1
 # Lines in a batch, and batches that may wait for a slow destination.
-_BATCH = 1000
-_WAITING = 64
+_BATCH = 250
+_WAITING = 256
 
 _log = Logger()
 

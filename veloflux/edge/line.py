@@ -5,6 +5,7 @@ logged by its length alone, for it may hold secrets; referrers are logged withou
 """
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,9 @@ from veloflux.core.wire.http1 import RequestHead
 from veloflux.edge.outcome import Outcome
 
 _LONGEST = 1024
-_NONE = '""'
+_NO_TIME = "0.000"
+_DASH = "-"
+_UNQUOTED = re.compile(r'["\\]|[^ -~]')
 
 Line = Callable[[Outcome, float, float, str, int], str]
 """Of an outcome, the Unix time of its end, its seconds, its termination, the snapshot's version."""
@@ -23,24 +26,22 @@ def json_line(outcome: Outcome, wall: float, total: float, termination: str, ver
     """A JSON object; what does not apply is empty or 0."""
     downstream, head = outcome.downstream, outcome.head
     started, sent, answered = outcome.started, outcome.sent_at, outcome.answered_at
+    ttfb = f"{(answered - sent) * 1e3:.3f}" if answered else _NO_TIME
+    # On a kept connection, with a short answer, nothing else takes time.
+    connect = f"{(sent - started) * 1e3:.3f}" if sent > started else _NO_TIME
+    all_ms = ttfb if total == answered - sent else f"{total * 1e3:.3f}"
+    client = downstream.text or _client_text(downstream)
+    request = head.as_json or _head_text(downstream, head)
     backend = outcome.last_backend
-    ttfb = _ms(answered - sent) if answered else "0.000"
-    # On a kept connection with a short answer, the three times are one.
-    waited = sent > started
+    place = backend.text if backend is not None else f'"pool":{outcome.pool.text},"backend":""'
     return (
-        f'{{"ts":"{_rfc3339(wall)}","request_id":"{outcome.request_id.decode()}"'
-        f"{downstream.text or _client_text(downstream)}{head.text or _head_text(downstream, head)}"
+        f'{{"ts":"{_rfc3339(wall)}.{int(wall % 1 * 1000):03d}Z"'
+        f',"request_id":"{outcome.request_id.decode()}"{client}{request}'
         f',"status":{outcome.status},"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}'
-        f',"route":{outcome.tally.text},"pool":{outcome.pool.text}'
-        f',"backend":{backend.text if backend else _NONE},"attempts":{outcome.attempts}'
-        f',"t":{{"connect_ms":{_ms(sent - started) if waited else "0.000"},"ttfb_ms":{ttfb}'
-        f',"total_ms":{ttfb if total == answered - sent else _ms(total)}}}'
+        f',"route":{outcome.tally.text},{place},"attempts":{outcome.attempts}'
+        f',"t":{{"connect_ms":{connect},"ttfb_ms":{ttfb},"total_ms":{all_ms}}}'
         f',"termination":"{termination}","error":"{outcome.error}","config_version":{version}}}\n'
     )
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.3f}"
 
 
 def _client_text(downstream: Any) -> str:
@@ -65,7 +66,7 @@ def _head_text(downstream: Any, head: RequestHead) -> str:
         f',"protocol":"{listener.protocols[head.fields.minor]}"'
     )
     if head.raw:
-        head.text = text
+        head.as_json = text
     return text
 
 
@@ -73,37 +74,49 @@ def combined_line(
     outcome: Outcome, wall: float, total: float, termination: str, version: int
 ) -> str:
     """The combined log format of Apache's httpd."""
-    head, downstream = outcome.head, outcome.downstream
-    when = datetime.fromtimestamp(wall, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
-    protocol = downstream.listener.protocols[head.fields.minor]
-    referrer = (head.fields.value(b"referer") or b"").partition(b"?")[0]
-    agent = head.fields.value(b"user-agent") or b""
+    downstream, head = outcome.downstream, outcome.head
+    request, agent = head.as_combined or _combined_texts(downstream, head)
     return (
-        f'{downstream.client} - - [{when}] "{_quoted(head.method + b" " + head.path)} {protocol}"'
-        f' {outcome.status or "-"} {outcome.bytes_out or "-"} "{_quoted(referrer) or "-"}"'
-        f' "{_quoted(agent) or "-"}"\n'
+        f"{downstream.client} - - [{_clf(wall)}] {request} {outcome.status or _DASH}"
+        f" {outcome.bytes_out or _DASH} {agent}\n"
     )
+
+
+def _combined_texts(downstream: Any, head: RequestHead) -> tuple[str, str]:
+    """The parts that stay the same for a head: the request, and the referrer with the agent."""
+    protocol = downstream.listener.protocols[head.fields.minor]
+    referrer = (head.fields.value(b"referer") or b"-").partition(b"?")[0]
+    agent = head.fields.value(b"user-agent") or b"-"
+    request = f'"{_quoted(head.method)} {_quoted(head.path)} {protocol}"'
+    texts = request, f'"{_quoted(referrer)}" "{_quoted(agent)}"'
+    if head.raw:
+        head.as_combined = texts
+    return texts
 
 
 def _quoted(value: bytes) -> str:
     """For between double quotes: nothing in it can end them or the line."""
-    return "".join(
-        character
-        if character.isascii() and character.isprintable() and character not in '"\\'
-        else f"\\x{ord(character):02x}"
-        for character in value[:_LONGEST].decode("latin-1")
+    return _UNQUOTED.sub(
+        lambda match: f"\\x{ord(match[0]):02x}", value[:_LONGEST].decode("latin-1")
     )
 
 
-_second = -1
-_prefix = ""
+class _Stamp:
+    """Writes moments; all but a fraction is made once a second."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._second = -1
+        self._text = ""
+
+    def __call__(self, wall: float) -> str:
+        """`wall` in UTC, to the second."""
+        second = int(wall)
+        if second != self._second:
+            self._text = datetime.fromtimestamp(second, UTC).strftime(self._pattern)
+            self._second = second
+        return self._text
 
 
-def _rfc3339(wall: float) -> str:
-    """`wall` in UTC with milliseconds; the part down to the second is made once a second."""
-    global _second, _prefix
-    second = int(wall)
-    if second != _second:
-        _prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        _second = second
-    return f"{_prefix}.{int((wall - second) * 1000):03d}Z"
+_clf = _Stamp("%d/%b/%Y:%H:%M:%S +0000")
+_rfc3339 = _Stamp("%Y-%m-%dT%H:%M:%S")

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 class Backend:
     """One backend: what is configured, what is going on, what was counted.
 
-    `idle` holds kept connections, the last used at the end; `answers` counts by the first digit of
-    the status, with failures at 0.
+    `text` is what the log says of it. `idle` holds kept connections, the last used at the end;
+    `answers` counts by the first digit of the status, with failures at 0.
     """
 
     def __init__(self, pool: "Pool", model: BackendModel) -> None:
         self.pool = pool
         self.name = str(model.address)
-        self.text = json.dumps(self.name)
+        self.text = f'"pool":{pool.text},"backend":{json.dumps(self.name)}'
         # What it is called in a Host field when the client's own is not passed on.
         self.authority = b"localhost" if model.address.path else self.name.encode("ascii")
         self.inflight = 0

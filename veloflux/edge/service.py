@@ -166,8 +166,13 @@ class Service:
             for connection in list(listener.connections):
                 connection.drain()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to tell than one tally takes."""
+        return bool(self._plane.counted)
+
     def tally(self) -> Tally:
-        """Increases since the last call, and gauges."""
+        """Increases since the last call, of some hundred routes at most, and gauges."""
         taken = [*self._gone, *self._plane.take(), *self._gauges()]
         for listener in chain(self._listeners.values(), self._leaving):
             taken.extend(listener.take())

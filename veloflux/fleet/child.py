@@ -45,6 +45,10 @@ from veloflux.fleet.messages import (
 )
 
 TALLY_S = 1.0
+# Tallies between two regular ones, when one could not take all.
+_MORE_TALLIES = 3
+# Tallies at the very end, when all has to be told.
+_LAST_TALLIES = 1000
 # How often a draining worker looks whether it may go.
 LOOK_S = 0.05
 # A snapshot is built in slices, with more time between them for the traffic.
@@ -77,6 +81,10 @@ class DataPlane(Protocol):
     def drain(self) -> None:
         """Accept nothing more and let connections end."""
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to tell than one tally takes."""
+
     def tally(self) -> Tally:
         """Count what happened since the last call."""
 
@@ -106,7 +114,7 @@ class Child:
         self._clock = clock
         self._plane = plane
         self._stop = stop
-        self._report = LoopingCall(self._count)
+        self._report = LoopingCall(self._count_now)
         self._report.clock = clock
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
@@ -196,6 +204,17 @@ class Child:
             gc.collect()
             gc.freeze()
 
+    def _count_now(self) -> None:
+        """Tell once what was counted, and the rest of very much soon, not at once."""
+        self._count()
+        if self._plane.is_behind:
+            for part in range(1, _MORE_TALLIES + 1):
+                self._clock.callLater(part * TALLY_S / (_MORE_TALLIES + 1), self._count_more)
+
+    def _count_more(self) -> None:
+        if self._plane.is_behind and not self._is_over:
+            self._count()
+
     def _count(self) -> None:
         try:
             tally = self._plane.tally()
@@ -218,7 +237,10 @@ class Child:
         left = self._plane.connections
         if left and self._clock.seconds() < self._deadline:
             return
-        self._count()
+        for _ in range(_LAST_TALLIES):
+            self._count()
+            if not self._plane.is_behind:
+                break
         self.channel.send(Drained(left))
         self._plane.close()
         # The other end's view of us is complete once this is closed, and then we are told.

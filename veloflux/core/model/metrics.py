@@ -5,7 +5,7 @@ client chooses. Workers send samples up; the control plane sums them over worker
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 # Seconds; from a fast local answer to a stuck one.
 LATENCY_BUCKETS = (
@@ -167,8 +167,10 @@ FAMILIES: tuple[Family, ...] = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+# Named tuples, since workers make very many of these: a frozen dataclass takes thrice as long.
+
+
+class Sample(NamedTuple):
     """A counter's increase since the last tally, or a gauge's present value."""
 
     family: str
@@ -176,8 +178,7 @@ class Sample:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
+class Distribution(NamedTuple):
     """A histogram's increase: a count per bucket (not cumulative, the last is +Inf) and the sum."""
 
     family: str

@@ -20,11 +20,21 @@ class RequestHead:
     """One request's head, read from `raw`; `path` and `host` are normalised, `query` begins with
     `?` or is empty.
 
-    `authority` is what the backend gets as Host, empty when an HTTP/1.0 client sent none. `text` is
-    for whoever logs it to remember how, since a head often comes again.
+    `authority` is what the backend gets as Host, empty when an HTTP/1.0 client sent none. `as_json`
+    and `as_combined` are for whoever logs it to remember how, since a head often comes again.
     """
 
-    __slots__ = ("authority", "fields", "host", "method", "path", "query", "raw", "text")
+    __slots__ = (
+        "as_combined",
+        "as_json",
+        "authority",
+        "fields",
+        "host",
+        "method",
+        "path",
+        "query",
+        "raw",
+    )
 
     def __init__(
         self, method: bytes, path: bytes, query: bytes, fields: RequestFields, raw: bytes
@@ -36,7 +46,8 @@ class RequestHead:
         self.host = fields.host
         self.authority = fields.authority
         self.raw = raw
-        self.text = ""
+        self.as_json = ""
+        self.as_combined: tuple[str, str] | None = None
 
 
 class ResponseHead:
