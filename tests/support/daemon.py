@@ -84,6 +84,7 @@ class Daemon:
     error when its log has a traceback, or when it ended and left a process.
 
     Its output is `output`, unless `stdout` is a descriptor: then that is its log alone.
+    `descriptors` is how many it and each worker may have open.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Daemon:
         environ: Mapping[str, str] | None = None,
         directory: str | None = None,
         stdout: int | None = None,
+        descriptors: int | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="veloflux-")
         self.directory = Path(self._temporary.name)
@@ -104,6 +106,8 @@ class Daemon:
         if stdout is not None:
             arguments = (f"--logfile={self._log}", *arguments)
         command = [TWISTD, "-n", "--pidfile=", *arguments, "veloflux", "-c", str(self.file)]
+        if descriptors is not None:
+            command = ["prlimit", f"--nofile={descriptors}", *command]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,

@@ -15,7 +15,8 @@ class Limits(Section):
 
     max_connections: int = option(
         10_000,
-        "Open connections, of all workers together; further ones are closed at once.",
+        "Open connections, of all workers together; further ones are closed at once. The limit of "
+        "open files (`ulimit -n`) bounds them too: to clients goes at most four fifths of it.",
         ge=1,
         le=1_000_000,
     )

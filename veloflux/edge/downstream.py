@@ -46,6 +46,7 @@ class Downstream(Protocol, Timed):
     """Parses requests and hands each to a `Bridge`."""
 
     transport: Any
+    descriptors = 1
 
     bridge: Bridge | None = None
     body: Upload | None = None

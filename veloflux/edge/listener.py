@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import Logger
 
 from veloflux.core.model import metrics
 from veloflux.core.model.traffic import Listener as ListenerModel
@@ -16,6 +17,9 @@ from veloflux.edge.tally import Counted, increase
 
 if TYPE_CHECKING:
     from veloflux.edge.plane import Plane
+
+# Seconds between two lines in the log that say the same.
+_SILENT_S = 60.0
 
 
 def networks(model: ListenerModel) -> list[IPv4Network | IPv6Network]:
@@ -27,6 +31,8 @@ class Listener(Factory):
     """Builds a protocol per accepted connection; lives as long as its address is configured."""
 
     noisy = False
+    _log = Logger()
+    _silent_until = 0.0
 
     def __init__(self, model: ListenerModel, plane: "Plane") -> None:
         self.plane = plane
@@ -84,7 +90,22 @@ class Listener(Factory):
             return Relay(self, peer)
         return Downstream(self, peer)
 
+    def refused(self, count: int) -> None:
+        """Count clients for whom there was no descriptor; say so, but not for each of them."""
+        self.rejected["descriptors"] += count
+        now = self.plane.deadlines.now()
+        if now >= self._silent_until:
+            self._silent_until = now + _SILENT_S
+            self._log.warn(
+                "no descriptor is left, so clients of listener {name} are refused; raise the limit "
+                "(LimitNOFILE, ulimit -n) or lower max_connections",
+                name=self.name,
+            )
+
     def _why_not(self, peer: str) -> str | None:
+        if self.plane.descriptors >= self.plane.max_descriptors:
+            self.refused(0)
+            return "descriptors"
         if 0 < self._max_connections <= len(self.connections):
             return "max_connections"
         if 0 < self.limits.max_connections_per_ip <= self._per_address[peer]:
@@ -107,10 +128,12 @@ class Listener(Factory):
         self.bytes_in = self.bytes_out = 0
 
     def join(self, connection: Any) -> None:
+        self.plane.descriptors += connection.descriptors
         self.connections.add(connection)
         self._per_address[connection.peer] += 1
 
     def leave(self, connection: Any) -> None:
+        self.plane.descriptors -= connection.descriptors
         self.connections.discard(connection)
         self._per_address[connection.peer] -= 1
         if not self._per_address[connection.peer]:

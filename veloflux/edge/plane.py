@@ -11,6 +11,7 @@ from twisted.internet.task import LoopingCall
 
 from veloflux.core.model import metrics
 from veloflux.core.policy.route import Table
+from veloflux.edge.accept import share_of_clients
 from veloflux.edge.access_log import AccessLog
 from veloflux.edge.deadlines import Deadlines
 from veloflux.edge.lane import Lane, Tally
@@ -38,6 +39,9 @@ class Plane:
         self.pools: dict[str, Pool] = {}
         self.version = 0
         self.is_draining = False
+        # Descriptors that clients have, and how many they may have.
+        self.descriptors = 0
+        self.max_descriptors = share_of_clients()
         self.log: AccessLog | None = None
         self.line: Line = json_line
         # What no route took: its requests are counted too.

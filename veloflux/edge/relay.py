@@ -22,6 +22,8 @@ class Relay(Protocol, Carrier, Outcome):
     """The client's side; nothing is read from it before its backend is there."""
 
     transport: Any
+    # Its backend's too, which it has for as long as it lives.
+    descriptors = 2
 
     tunnel: Tunnel | None = None
     takes_idle = False

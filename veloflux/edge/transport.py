@@ -12,14 +12,13 @@ from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv6Address
 from twisted.internet.main import CONNECTION_LOST
-from twisted.logger import Logger
+
+from veloflux.edge.accept import AcceptAll
 
 if TYPE_CHECKING:
     from veloflux.edge.splice import Splice
 
 _READ_BYTES = 65536
-
-_log = Logger()
 
 
 class WriteNow:
@@ -171,8 +170,10 @@ class UnixClient(WriteNow, unix.Client):
     """A connection to a backend over a Unix socket."""
 
 
-class Port(tcp.Port):
+class Port(AcceptAll, tcp.Port):
     """Accepts without the stock port's log buffer, which it builds for each round."""
+
+    transport = Server  # type: ignore[assignment]  # inferred as the stock class itself
 
     _MOST_ACCEPTS = 64
 
@@ -189,32 +190,17 @@ class Port(tcp.Port):
                 fd, address = accept()
             except BlockingIOError:
                 break
-            except OSError:
-                # Out of descriptors, or another rarity: the stock port knows what to do.
-                super().doRead()
-                return
+            except OSError as error:
+                if self.is_short(error):
+                    break
+                continue
             accepted += 1
-            self._serve(socket.socket(self.addressFamily, socket.SOCK_STREAM, 0, fd), address)
+            self.serve(socket.socket(self.addressFamily, socket.SOCK_STREAM, 0, fd), address)
         # The last call of a round that found nobody is saved where one comes at a time.
         self.numberAccepts = min(2 * limit, self._MOST_ACCEPTS) if accepted == limit else 1
 
-    def _serve(self, sock: socket.socket, address: Any) -> None:
-        try:
-            assert self.factory is not None
-            protocol = self.factory.buildProtocol(self._buildAddr(address))
-            if protocol is None:
-                sock.close()
-                return
-            self.sessionno += 1
-            protocol.makeConnection(
-                Server(sock, protocol, address, self, self.sessionno, self.reactor)
-            )
-        except Exception:  # one connection's fault must not close the port
-            _log.failure("A connection failed as it was accepted")
-            sock.close()
 
-
-class UnixPort(unix.Port):
+class UnixPort(AcceptAll, unix.Port):
     transport = UnixServer
 
 
