@@ -5,9 +5,10 @@ fields by convention. What a client says of itself is believed only from a trust
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 
-from veloflux.core.wire.fields import RequestFields
+from veloflux.core.wire.fields import RequestFields, Seen
 from veloflux.core.wire.grammar import REQUEST_ID
 
 VIA = b"Via: 1.1 veloflux\r\n"
@@ -53,7 +54,10 @@ def request_lines(
         lines.append(b"Expect: 100-continue\r\n")
     if fields.wants_trailers and not fields.upgrade:
         lines.append(b"TE: trailers\r\nConnection: TE\r\n")
-    lines.extend(_forwarded(authority, peer, scheme, fields.seen if trusted else {}))
+    if trusted:
+        lines.append(_forwarded_on(authority, peer, scheme, fields.seen))
+    else:
+        lines.append(_forwarded(authority, peer, scheme))
     lines.append(VIA)
     return b"".join(lines)
 
@@ -64,11 +68,16 @@ def request_id(fields: RequestFields) -> bytes | None:
     return values[0] if len(values) == 1 and REQUEST_ID.fullmatch(values[0]) else None
 
 
-def _forwarded(
-    authority: bytes, peer: str, scheme: bytes, said: dict[bytes, list[bytes]]
-) -> list[bytes]:
-    """The forwarding fields; `said` holds what a trusted proxy said, else nothing."""
-    address = peer.encode("ascii", "replace")
+@lru_cache(maxsize=1024)
+def _forwarded(authority: bytes, peer: str, scheme: bytes) -> bytes:
+    """The forwarding fields for a client whose own word on them is not believed."""
+    return _forwarded_on(authority, peer, scheme, {})
+
+
+def _forwarded_on(authority: bytes, peer: str, scheme: bytes, said: Seen) -> bytes:
+    """The forwarding fields, going on from what a trusted proxy said."""
+    # A client on a Unix socket has no address (RFC 7239 section 6.2).
+    address = b"unknown" if peer.startswith("unix:") else peer.encode("ascii", "replace")
     chain = b", ".join([*said.get(b"x-forwarded-for", ()), address])
     lines = [b"X-Forwarded-For: %b\r\n" % chain]
     lines.append(b"X-Forwarded-Proto: %b\r\n" % said.get(b"x-forwarded-proto", (scheme,))[0])
@@ -84,4 +93,4 @@ def _forwarded(
     if authority:
         element += b';host="%b"' % authority if b":" in authority else b";host=" + authority
     lines.append(b"Forwarded: %b\r\n" % b", ".join([*said.get(b"forwarded", ()), element]))
-    return lines
+    return b"".join(lines)
