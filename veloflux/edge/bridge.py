@@ -14,6 +14,7 @@ from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.framing import Body, Counted, UntilClose, encode
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
 from veloflux.core.wire.hygiene import VIA
+from veloflux.core.wire.upgrade import switching
 from veloflux.edge.carrier import Carrier
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.lane import Lane
@@ -277,16 +278,13 @@ class Bridge(Carrier, Outcome, Timed):
         """101: a tunnel, if one was asked for and the backend proves that it understood."""
         upstream, downstream = self.upstream, self.downstream
         assert upstream is not None
-        fields = head.fields
-        if self.accept is None or not fields.upgrade or fields.accept != self.accept:
-            self.broken(ProtocolError(502, "upgrade", "The backend switched protocols unasked."))
+        try:
+            answer = switching(head.fields, self.accept, self.request_id)
+        except ProtocolError as problem:
+            self.broken(problem)
             return
         self.status = 101
-        downstream.transport.write(
-            b"HTTP/1.1 101 Switching Protocols\r\n%b%bConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Accept: %b\r\nX-Request-ID: %b\r\n\r\n"
-            % (fields.kept, VIA, self.accept, self.request_id)
-        )
+        downstream.transport.write(answer)
         self.plane.deadlines.disarm(self)
         tunnel = self._tunnel = Tunnel(
             downstream.transport,

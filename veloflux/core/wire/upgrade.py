@@ -4,8 +4,10 @@ import base64
 import binascii
 import hashlib
 
-from veloflux.core.wire.error import ProtocolError, bad_request
+from veloflux.core.wire.error import ProtocolError, bad_answer, bad_request
+from veloflux.core.wire.fields import ResponseFields
 from veloflux.core.wire.http1 import RequestHead
+from veloflux.core.wire.hygiene import VIA
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -35,3 +37,18 @@ def check_handshake(head: RequestHead) -> bytes:
     # SHA-1 is what the protocol asks for; it protects nothing here.
     digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest)
+
+
+def switching(fields: ResponseFields, accept: bytes | None, request_id: bytes) -> bytes:
+    """The head that tells the client of the switch, of a backend's 101.
+
+    Raises ProtocolError 502 when no switch was asked for (`accept` is None), or when the backend
+    does not prove that it understood.
+    """
+    if accept is None or not fields.upgrade or fields.accept != accept:
+        raise bad_answer("upgrade", "The backend switched protocols unasked.")
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\n%b%bConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Accept: %b\r\nX-Request-ID: %b\r\n\r\n"
+        % (fields.kept, VIA, accept, request_id)
+    )
