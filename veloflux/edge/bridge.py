@@ -3,7 +3,8 @@ what `core.flow.exchange` decides.
 
 The client's side tells it of the request's body and of its own loss; the backend's side of the
 answer and of every way it can fail. Once the first byte of an answer is written there is no other
-answer to give: what fails after that ends the client's connection.
+answer to give: what fails after that ends the client's connection. The module is long because both
+halves of a request share one state.
 """
 
 from typing import TYPE_CHECKING
