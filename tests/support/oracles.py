@@ -53,6 +53,14 @@ def only(fields: Fields, name: bytes) -> bytes | None:
 
 def read_by_h11(wire: bytes) -> list[Request]:
     """The requests in `wire`. Raises h11.RemoteProtocolError, or UnfinishedError."""
+    found, is_whole = read_whole(wire)
+    if not is_whole:
+        raise UnfinishedError
+    return found
+
+
+def read_whole(wire: bytes) -> tuple[list[Request], bool]:
+    """The whole requests in `wire`, and whether that is all there is, as h11 sees it."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 24)
     connection.receive_data(wire)
     found: list[Request] = []
@@ -72,13 +80,11 @@ def read_by_h11(wire: bytes) -> list[Request]:
                 connection.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
                 connection.send(h11.EndOfMessage())
                 if connection.our_state is not h11.DONE:
-                    return found
+                    return found, True
                 connection.start_next_cycle()
                 head = None
             case h11.NEED_DATA:
-                if head is not None or connection.trailing_data[0]:
-                    raise UnfinishedError
-                return found
+                return found, head is None and not connection.trailing_data[0]
             case _:
                 raise AssertionError(f"unexpected: {event!r}")
 
