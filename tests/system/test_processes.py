@@ -122,18 +122,29 @@ class StartTests(Case):
             self.assertEqual(len(listening), 2)
 
     def test_serves_a_unix_socket(self) -> None:
+        """One for all workers: it outlives each of them, and goes with its listener."""
         with tempfile.TemporaryDirectory() as directory:
             path = f"{directory}/app.sock"
-            text = configuration(self.backend.address).replace(
-                "127.0.0.1:0\npools", f"unix:{path}\npools"
-            )
-            self.daemon(text)
-            for _ in range(4):
-                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
-                    caller.settimeout(PATIENCE_S)
-                    caller.connect(path)
-                    caller.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                    self.assertIn(b"200 OK", caller.recv(4096))
+            text = configuration(self.backend.address)
+            daemon = self.daemon(text.replace("127.0.0.1:0\npools", f"unix:{path}\npools"))
+            self.ask_by_path(path)
+            leaving = daemon.workers[0]
+            os.kill(leaving, signal.SIGTERM)
+            wait_for("its end", lambda: not is_running(leaving))
+            self.ask_by_path(path)
+            daemon.reload(text)
+            wait_for("the end of its name", lambda: not os.path.exists(path))
+            daemon.wait_for_log("is in force")
+            self.assertNotIn("Traceback", daemon.output)
+
+    def ask_by_path(self, path: str) -> None:
+        """Be answered often enough to meet every worker."""
+        for _ in range(4):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+                caller.settimeout(PATIENCE_S)
+                caller.connect(path)
+                caller.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                self.assertIn(b"200 OK", caller.recv(4096))
 
     def test_logs_from_the_level_that_is_asked_for(self) -> None:
         news, plain = "worker 0 runs, pid", configuration(self.backend.address, workers=1)

@@ -200,7 +200,26 @@ class Port(AcceptAll, tcp.Port):
         self.numberAccepts = min(2 * limit, self._MOST_ACCEPTS) if accepted == limit else 1
 
 
-class UnixPort(AcceptAll, unix.Port):
+class _SharedPort(unix.Port):
+    """On a socket that all workers share: its name and its end are the supervisor's."""
+
+    # It would end the listening for all of them.
+    _shouldShutdown = False
+
+    def startListening(self: Any) -> None:
+        # The stock port changes the rights of the name, and the backlog.
+        self.socket, self._preexistingSocket = self._preexistingSocket, None
+        self.factory.doStart()
+        self.fileno = self.socket.fileno
+        self.connected = True
+        self.startReading()
+
+    def connectionLost(self, reason: Any) -> None:
+        # The stock port removes the name.
+        tcp.Port.connectionLost(self, reason)
+
+
+class UnixPort(AcceptAll, _SharedPort):
     transport = UnixServer
 
 
