@@ -33,6 +33,7 @@ from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import HEALTH_CHECK_DURATION
 from veloflux.core.model.node import Node
 from veloflux.core.model.traffic import Snapshot
+from veloflux.edge import names
 from veloflux.fleet.daemon import Daemon
 from veloflux.fleet.notify import Notify
 from veloflux.fleet.probes import Probes
@@ -67,6 +68,7 @@ def build(reactor: Any, path: str) -> Daemon:
         # A large file takes seconds, in which the admin listener and the checks go on.
         return in_thread(lambda: load(path, os.environ.copy(), version))
 
+    names.install(reactor)
     sockets = Sockets()
     sockets.bind([listener.address for listener in node.snapshot.listeners], node.workers)
     supervisor = Supervisor(reactor, Processes(reactor, lambda: reloader.node.log_level), sockets)

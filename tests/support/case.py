@@ -41,9 +41,8 @@ def settings(*backends: str, **changes: Any) -> dict[str, Any]:
         "listeners": [listener],
         "pools": [pool],
         "routes": [{"id": "app", "pool": "app", **changes.pop("route", {})}],
+        "logging": {"access": changes.pop("access", {"path": "access.log"})},
     }
-    if "access" in changes:
-        whole["logging"] = {"access": changes.pop("access")}
     return whole | changes
 
 

@@ -140,6 +140,11 @@ class Daemon:
         return self._log.read_text(errors="replace")
 
     @property
+    def access_log(self) -> str:
+        """What its access log has, where that is the file `access.log`."""
+        return (self.directory / "access.log").read_text(errors="replace")
+
+    @property
     def workers(self) -> list[int]:
         """The worker processes, in the order of their start."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")

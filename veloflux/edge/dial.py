@@ -26,12 +26,14 @@ def dial(reactor: Any, address: Address, factory: ClientFactory, timeout_s: floa
         # Tries a name's addresses of both families, the next soon after the one before (RFC 8305).
         endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout_s)
         attempt: Any = endpoint.connect(factory)
+        # A lookup has no end of its own, and each address may take as long as one may take.
+        attempt.addTimeout(timeout_s, reactor)
         attempt.addErrback(lambda failure: factory.clientConnectionFailed(None, failure))  # type: ignore[arg-type]  # an endpoint has no connector
 
 
 def failure_of(reason: TwistedFailure) -> exchange.Failure:
     """What a failed connection attempt means."""
-    if reason.check(error.TimeoutError):
+    if reason.check(error.TimeoutError, error.ConnectingCancelledError):
         return exchange.CONNECT_TIMEOUT
     if reason.check(error.DNSLookupError):
         return exchange.UNRESOLVED

@@ -1,34 +1,78 @@
 """Backends' names, looked up once for many connections.
 
-An answer is used for REFRESH_S. When the resolver fails, the last good answer is used for
-KEEP_S more: a resolver that is down must not take working backends with it.
+An answer is good for REFRESH_S, and is then used while a new one is sought: a resolver that is slow
+or down must not take working backends with it, for KEEP_S at least. What was not found is sought
+again after RETRY_S, and whoever asks at the same time shares one lookup.
+
+The system's resolver blocks, for half a minute when its servers do not answer. It runs in threads
+that nothing else needs and that nobody waits for at the end.
 """
 
+import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
     IHostResolution,
     IResolutionReceiver,
 )
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 REFRESH_S = 10.0
 KEEP_S = 600.0
+RETRY_S = 1.0
+MAX_ADDRESSES = 32
 _MAX_NAMES = 4096
-_MAX_ADDRESSES = 32
+# Lookups at once, of different names.
+_THREADS = 16
+
+LookUp = Callable[[str, int], Deferred[list[IAddress]]]
+"""Finds a name's addresses, with this port; fails with OSError when there are none."""
+
+
+@dataclass(slots=True)
+class _Name:
+    """What is known of one name and port."""
+
+    addresses: list[IAddress] = field(default_factory=list)
+    use_until: float = 0.0
+    ask_at: float = 0.0
+    is_asked_for: bool = False
+    is_lost: bool = False
+    waiting: list[IResolutionReceiver] = field(default_factory=list)
+
+
+@implementer(IHostResolution)
+class _Resolution:
+    """One request; nobody in Twisted cancels it, and others may share its lookup."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def cancel(self) -> None:
+        """Let it come and be ignored."""
 
 
 @implementer(IHostnameResolver)
 class RememberedNames:
-    """A resolver before another, for the reactor's `installNameResolver`."""
+    """For a reactor's `installNameResolver`; `now` gives monotonic seconds."""
 
-    def __init__(self, resolver: IHostnameResolver, now: Callable[[], float]) -> None:
-        self._resolver = resolver
+    _log = Logger()
+
+    def __init__(self, look_up: LookUp, now: Callable[[], float]) -> None:
+        self._look_up = look_up
         self._now = now
-        self._known: dict[str, tuple[float, list[IAddress]]] = {}
+        self._names: dict[tuple[str, int], _Name] = {}
 
     def resolveHostName(
         self,
@@ -37,69 +81,98 @@ class RememberedNames:
         portNumber: int = 0,
         addressTypes: Sequence[type[IAddress]] | None = None,
         transportSemantics: str = "TCP",
-    ) -> Any:
+    ) -> IHostResolution:
         """See IHostnameResolver. Answers carry the port asked for, so it is part of the key."""
-        key = f"{hostName}:{portNumber}"
-        looked_up, addresses = self._known.get(key, (float("-inf"), []))
-        age = self._now() - looked_up
-        if age < REFRESH_S:
-            resolution = _Remembered(hostName)
-            resolutionReceiver.resolutionBegan(resolution)
-            _deliver(addresses, resolutionReceiver)
-            return resolution
-        receiver = _Collector(self, key, resolutionReceiver, addresses if age < KEEP_S else [])
-        return self._resolver.resolveHostName(
-            receiver, hostName, portNumber, addressTypes, transportSemantics
-        )
+        resolution = _Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        name = self._name(hostName, portNumber)
+        now = self._now()
+        if now >= name.ask_at and not name.is_asked_for:
+            self._ask(name, hostName, portNumber)
+        is_known = name.addresses and now < name.use_until
+        if is_known or not name.is_asked_for:
+            _deliver(name.addresses if is_known else (), resolutionReceiver)
+        else:
+            name.waiting.append(resolutionReceiver)
+        return resolution
 
-    def remember(self, key: str, addresses: list[IAddress]) -> None:
-        if len(self._known) >= _MAX_NAMES:
-            del self._known[next(iter(self._known))]
-        self._known[key] = (self._now(), addresses)
+    def _name(self, host: str, port: int) -> _Name:
+        name = self._names.get((host, port))
+        if name is None:
+            if len(self._names) >= _MAX_NAMES:
+                del self._names[next(iter(self._names))]
+            name = self._names[host, port] = _Name()
+        return name
 
+    def _ask(self, name: _Name, host: str, port: int) -> None:
+        name.is_asked_for = True
+        self._look_up(host, port).addBoth(self._answered, name, host)
 
-@implementer(IHostResolution)
-class _Remembered:
-    """The IHostResolution of an answer that was known."""
+    def _answered(self, result: list[IAddress] | Failure, name: _Name, host: str) -> None:
+        now = self._now()
+        name.is_asked_for = False
+        if isinstance(result, Failure) or not result:
+            name.ask_at = now + RETRY_S
+            self._lost(name, host, result)
+        else:
+            name.addresses = result[:MAX_ADDRESSES]
+            name.use_until = now + KEEP_S
+            name.ask_at = now + REFRESH_S
+            self._found(name, host)
+        waiting, name.waiting = name.waiting, []
+        for receiver in waiting:
+            _deliver(name.addresses if now < name.use_until else (), receiver)
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def _lost(self, name: _Name, host: str, why: object) -> None:
+        if not name.is_lost:
+            name.is_lost = True
+            self._log.warn(
+                "the name {host} cannot be resolved: {why}; {kept} last addresses are used for now",
+                host=host,
+                why=why.getErrorMessage() if isinstance(why, Failure) else "it has no addresses",
+                kept=len(name.addresses) or "no",
+            )
 
-    def cancel(self) -> None:
-        """Nothing is under way."""
-
-
-@implementer(IResolutionReceiver)
-class _Collector:
-    """Hears the real resolver's answer, and falls back on the last good one."""
-
-    def __init__(
-        self,
-        names: RememberedNames,
-        key: str,
-        receiver: IResolutionReceiver,
-        last_good: list[IAddress],
-    ) -> None:
-        self._names = names
-        self._key = key
-        self._receiver = receiver
-        self._last_good = last_good
-        self._found: list[IAddress] = []
-
-    def resolutionBegan(self, resolutionInProgress: Any) -> None:
-        self._receiver.resolutionBegan(resolutionInProgress)
-
-    def addressResolved(self, address: IAddress) -> None:
-        if len(self._found) < _MAX_ADDRESSES:
-            self._found.append(address)
-
-    def resolutionComplete(self) -> None:
-        if self._found:
-            self._names.remember(self._key, self._found)
-        _deliver(self._found or self._last_good, self._receiver)
+    def _found(self, name: _Name, host: str) -> None:
+        if name.is_lost:
+            name.is_lost = False
+            self._log.info("the name {host} can be resolved again", host=host)
 
 
-def _deliver(addresses: list[IAddress], receiver: IResolutionReceiver) -> None:
+def _deliver(addresses: Sequence[IAddress], receiver: IResolutionReceiver) -> None:
     for address in addresses:
         receiver.addressResolved(address)
     receiver.resolutionComplete()
+
+
+class _Thread(Thread):
+    """One that a process does not wait for when it ends."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named, daemon=True)
+
+
+class _Threads(ThreadPool):
+    threadFactory = _Thread
+
+
+def install(reactor: Any) -> None:
+    """Make a reactor look names up by the system's resolver, and remember them."""
+    threads = _Threads(0, _THREADS, "names")
+    threads.start()
+
+    def look_up(host: str, port: int) -> Deferred[list[IAddress]]:
+        return deferToThreadPool(reactor, threads, _addresses, host, port)
+
+    reactor.installNameResolver(RememberedNames(look_up, reactor.seconds))
+
+
+def _addresses(host: str, port: int) -> list[IAddress]:
+    """Ask the system; raises OSError."""
+    found: list[IAddress] = []
+    for family, _, _, _, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if family == socket.AF_INET:
+            found.append(IPv4Address("TCP", *where))
+        elif family == socket.AF_INET6:
+            found.append(IPv6Address("TCP", *where))
+    return found

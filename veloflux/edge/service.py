@@ -22,13 +22,13 @@ from veloflux.core.model.traffic import AccessLog as AccessLogModel
 from veloflux.core.model.traffic import Listener as ListenerModel
 from veloflux.core.model.traffic import Snapshot
 from veloflux.core.policy.route import Table
+from veloflux.edge import names
 from veloflux.edge.access_log import AccessLog
 from veloflux.edge.histogram import Histogram
 from veloflux.edge.lane import Lane
 from veloflux.edge.lane import Tally as RouteTally
 from veloflux.edge.line import combined_line, json_line
 from veloflux.edge.listener import Listener, networks
-from veloflux.edge.names import RememberedNames
 from veloflux.edge.plane import Plane
 from veloflux.edge.pool import Pool
 from veloflux.edge.tally import distribution, gauge, increase
@@ -81,7 +81,7 @@ class Service:
         self._plane.start()
         self._watch.start(LAG_SAMPLE_S, now=False)
         if hasattr(reactor, "installNameResolver"):
-            reactor.installNameResolver(RememberedNames(reactor.nameResolver, reactor.seconds))
+            names.install(reactor)
 
     @property
     def connections(self) -> int:

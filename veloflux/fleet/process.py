@@ -135,7 +135,7 @@ class _Child(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:
         self._relay.close()
         self._is_reaped = True
-        self._why = _describe(reason.value)
+        self._why = describe(reason.value)
         if self._farewell is not None and self._farewell.active():
             self._farewell.cancel()
         self._leave_when_done()
@@ -151,8 +151,11 @@ class _Child(ProcessProtocol):
             self._on_exit(self._why)
 
 
-def _describe(status: object) -> str:
+def describe(status: object) -> str:
+    """Say how a process ended, by what Twisted tells of it."""
     number = getattr(status, "signal", None)
     if number is not None:
-        return f"killed by signal {number} ({signal.Signals(number).name})"
+        # Real-time signals have numbers, but all but two of them no names.
+        name = signal.Signals(number).name if number in set(signal.Signals) else "real-time"
+        return f"killed by signal {number} ({name})"
     return f"exit code {getattr(status, 'exitCode', None)}"

@@ -118,12 +118,22 @@ class FirstStartTests(OperatorTestCase):
         error = self.assertRaises(ValueError, stored_hash, self.directory)
         self.assertIn("admin-password.hash", str(error))
 
+    def test_a_directory_that_cannot_be_used_is_an_error_that_says_so(self) -> None:
+        taken = self.mktemp()
+        with open(taken, "w"):
+            pass
+        for directory in (taken, os.path.join(taken, "var")):
+            error = self.assertRaises(ValueError, stored_hash, directory)
+            self.assertIn(
+                f"data_dir: the operator's password cannot be kept in {directory}", str(error)
+            )
+
     def test_a_link_is_not_followed(self) -> None:
         elsewhere = self.mktemp()
         directory: str = self.mktemp()
         os.mkdir(directory)
         os.symlink(os.path.abspath(elsewhere), os.path.join(directory, "admin-password.new"))
-        self.assertRaises(OSError, stored_hash, directory)
+        self.assertRaises(ValueError, stored_hash, directory)
         self.assertFalse(os.path.exists(elsewhere))
 
     def test_nothing_is_made_where_nobody_is_asked(self) -> None:

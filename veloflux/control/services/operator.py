@@ -60,7 +60,7 @@ class Operator:
     def configure(self, admin: Admin, data_dir: str) -> None:
         """Take the name and password of the configuration; without one, that of the directory.
 
-        Raises OSError and ValueError, see `password.stored_hash`.
+        Raises ValueError, see `password.stored_hash`.
         """
         kept = ""
         if admin.auth_enabled and not admin.password:

@@ -20,16 +20,20 @@ _log = Logger()
 def stored_hash(data_dir: str) -> str:
     """Return the hash kept in this directory; make it, a password and a hash when there is none.
 
-    Raises OSError, and ValueError when what is kept is no such hash. It blocks: it is for the
-    start.
+    Raises ValueError when it cannot be kept there, or what is kept is no such hash. It blocks: it
+    is for the start.
     """
-    os.makedirs(data_dir, mode=0o700, exist_ok=True)
     path = os.path.join(data_dir, "admin-password.hash")
     try:
-        with open(path) as file:
-            kept = file.read().strip()
-    except FileNotFoundError:
-        return _make(data_dir, path)
+        os.makedirs(data_dir, mode=0o700, exist_ok=True)
+        kept = _read(path)
+        if kept is None:
+            return _make(data_dir, path)
+    except OSError as error:
+        raise ValueError(
+            f"data_dir: the operator's password cannot be kept in {data_dir}: {error.strerror} "
+            f"({error.filename}); make it a directory that this user may write to, or name another"
+        ) from error
     try:
         extract_parameters(kept)
     except InvalidHashError:
@@ -45,6 +49,14 @@ def matches(kept: str, password: bytes) -> bool:
         return HASHER.verify(kept, password)
     except VerificationError:
         return False
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return None
 
 
 def _make(data_dir: str, path: str) -> str:
