@@ -63,12 +63,13 @@ class Socket:
     def is_writable(self) -> bool:
         return self.peer.window != 0 or self._is_reset or self.peer.is_closed
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, size: int, flags: int = 0) -> bytes:
         if self._is_reset:
             raise ConnectionResetError(errno.ECONNRESET, "reset by the peer")
         if self._arrived:
             taken = bytes(self._arrived[:size])
-            del self._arrived[:size]
+            if not flags & socket.MSG_PEEK:
+                del self._arrived[:size]
             return taken
         if self._is_finished:
             return b""

@@ -61,6 +61,7 @@ class Bridge(Carrier, Outcome, Timed):
         self.request_id = request_id
         self.started = now
         self.is_sent = head.fields.length == 0
+        self.is_repeatable = exchange.may_retry_reused(head)
 
     # The way there
 
@@ -329,11 +330,7 @@ class Bridge(Carrier, Outcome, Timed):
         if is_clean and isinstance(body, UntilClose):
             body.done = True
             self.answer_data(b"", body)
-        elif (
-            upstream.has_served
-            and upstream.has_answered_nothing
-            and exchange.may_retry_reused(self.head)
-        ):
+        elif upstream.has_served and upstream.has_answered_nothing and self.is_repeatable:
             self._close_valves()
             assert self.backend is not None
             self.pool.count_retry("reused_connection_closed")

@@ -12,6 +12,7 @@ from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
 from veloflux.edge.dial import dial, failure_of
 from veloflux.edge.pool import Backend, Pool
+from veloflux.edge.transport import has_ended
 
 if TYPE_CHECKING:
     from veloflux.edge.plane import Plane
@@ -34,6 +35,8 @@ class Carrier:
     attempts = 0
     # Whether a kept connection will do.
     takes_idle = True
+    # Whether a kept connection that proves to be dead does no harm; else it is looked at first.
+    is_repeatable = True
     failure: Failure | None = None
     _dialling: "Dialling | None" = None
     _tried: tuple[Backend, ...] = ()
@@ -47,10 +50,13 @@ class Carrier:
         self.backend = self.last_backend = backend
         backend.inflight += 1
         self.attempts += 1
-        if backend.idle and self.takes_idle:
-            self.attached(backend.idle.pop(), now)
-        else:
-            self.dial(backend)
+        while backend.idle and self.takes_idle:
+            upstream = backend.idle.pop()
+            if self.is_repeatable or not has_ended(upstream.transport):
+                self.attached(upstream, now)
+                return
+            upstream.close()
+        self.dial(backend)
 
     def attached(self, upstream: "Upstream", now: float) -> None:
         """There is a connection to `backend`."""

@@ -237,3 +237,18 @@ def unsent(transport: Any) -> int:
     """Bytes `transport` still holds; 0 for a transport that cannot say."""
     count: int = getattr(transport, "unsent", 0)
     return count
+
+
+def has_ended(transport: Any) -> bool:
+    """Whether the peer of an idle connection has closed it, or sent what nobody asked for, though
+    the loop has not come to that yet; False for a transport that has no socket to ask."""
+    sock = getattr(transport, "socket", None)
+    if sock is None:
+        return False
+    try:
+        sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
