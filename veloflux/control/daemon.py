@@ -26,7 +26,7 @@ def own_families(status: Status) -> Callable[[], Families]:
     is_good = status.is_last_reload_good
 
     def read() -> Families:
-        used = usage(worker.pid for worker in workers if worker.pid)
+        used = usage([worker.pid for worker in workers if worker.pid])
         states: dict[Labels, Value] = {
             (pool, backend, state): float(state == actual)
             for pool, backend, actual in backends

@@ -2,11 +2,13 @@
 
 import os
 import resource
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# More children than that do not end while a page is written.
+_TRIES = 10
 # proc(5), of what follows the command's name in /proc/PID/stat.
 _UTIME, _STIME, _START, _RSS = 11, 12, 19, 21
 
@@ -21,14 +23,27 @@ class Usage:
     started: float
 
 
-def usage(workers: Iterable[int]) -> Usage:
+def usage(workers: Collection[int]) -> Usage:
     """Read the accounts of this process and of these others, its children.
 
-    The time of children that have ended is this process's own account, so that the sum never
-    falls when one dies. One that ends while it is read counts nothing.
+    The time of children that have ended is in this process's own account, so that the sum never
+    falls when one dies. When one ends while they are read, its time was in neither or in both, so
+    they are read again.
     """
+    for _ in range(_TRIES):
+        ended = _ended_s()
+        found = _usage(workers, ended)
+        if _ended_s() == ended:
+            break
+    return found
+
+
+def _ended_s() -> float:
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = ended.ru_utime + ended.ru_stime
+    return ended.ru_utime + ended.ru_stime
+
+
+def _usage(workers: Collection[int], cpu: float) -> Usage:
     memory = descriptors = 0
     for pid in (os.getpid(), *workers):
         fields = _stat(pid)
