@@ -1,7 +1,5 @@
 """What is read of processes while they come and go."""
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,7 +32,7 @@ class UsageTests(SynchronousTestCase):
 
         class Ending(list[int]):
             def __iter__(self) -> Iterator[int]:
-                os.kill(child.pid, signal.SIGKILL)
+                child.kill()
                 child.wait()
                 return super().__iter__()
 
