@@ -115,12 +115,15 @@ class Dialling(ClientFactory):
     carrier_gone = False
 
     def __init__(self, carrier: Carrier, backend: Backend) -> None:
-        self._carrier = carrier
+        self._carrier: Carrier | None = carrier
         self._backend = backend
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return self._carrier.build(self._backend, is_wanted=not self.carrier_gone)
+        # Let go of it: the connection knows this object for as long as it lives.
+        carrier, self._carrier = self._carrier, None
+        assert carrier is not None
+        return carrier.build(self._backend, is_wanted=not self.carrier_gone)
 
     def clientConnectionFailed(self, connector: IConnector, reason: TwistedFailure) -> None:
-        if not self.carrier_gone:
+        if self._carrier is not None and not self.carrier_gone:
             self._carrier.refused(failure_of(reason))

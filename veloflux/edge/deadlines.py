@@ -64,6 +64,9 @@ class Deadlines:
         others = self._slots.get(timed.slot)
         if others is not None:
             others.discard(timed)
+            if not others:
+                # The moment may be an hour away.
+                del self._slots[timed.slot]
         timed.slot = NEVER
 
     def _place(self, timed: Timed) -> None:

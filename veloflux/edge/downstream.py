@@ -451,6 +451,7 @@ class Downstream(Protocol, Timed):
             self.tunnel.lost("CD")
         if self._farewell is not None:
             self._farewell.over()
+        self._holdback = None
         self._client_gone()
 
     def _client_gone(self) -> None:

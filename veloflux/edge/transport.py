@@ -158,7 +158,16 @@ class Server(WriteNow, tcp.Server):
         return f"<connection {self.sessionno} from {self.hostname}>"
 
 
-class Client(WriteNow, tcp.Client):
+class _Dialled(WriteNow):
+    """What knows its connector, and is known by it: no longer than the connection lives, or what
+    is still unsent then would wait for a garbage collection."""
+
+    def connectionLost(self: Any, reason: Any) -> None:
+        super().connectionLost(reason)
+        self.__dict__.pop("connector", None)
+
+
+class Client(_Dialled, tcp.Client):
     """A connection to a backend."""
 
 
@@ -166,7 +175,7 @@ class UnixServer(WriteNow, unix.Server):
     """A client's connection over a Unix socket."""
 
 
-class UnixClient(WriteNow, unix.Client):
+class UnixClient(_Dialled, unix.Client):
     """A connection to a backend over a Unix socket."""
 
 

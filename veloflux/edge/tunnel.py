@@ -29,7 +29,7 @@ class Tunnel(Timed):
         self._backend = backend
         self._deadlines = deadlines
         self._idle_s = idle_s
-        self._ended = ended
+        self._ended: Callable[[str], None] | None = ended
         self._is_over = False
         self._left = 0
         self._client_done = False
@@ -37,7 +37,7 @@ class Tunnel(Timed):
         self.bytes_in = 0
         self.bytes_out = 0
         self._write_timeout_s = write_timeout_s
-        self._valves = (
+        self._valves: tuple[Valve, ...] = (
             Valve(client, backend, deadlines, write_timeout_s, lambda: self.abort("sD")),
             Valve(backend, client, deadlines, write_timeout_s, lambda: self.abort("cD")),
         )
@@ -67,10 +67,10 @@ class Tunnel(Timed):
     def lost(self, termination: str) -> None:
         """One end is gone; the other gets what it is owed, and is closed."""
         if self._is_over:
+            if not (self._client.connected or self._backend.connected):
+                self._deadlines.disarm(self)
             return
         self._end("--" if self._client_done and self._backend_done else termination)
-        for valve in self._valves:
-            valve.close()
         for transport in (self._client, self._backend):
             transport.loseConnection()
         self._left = self._unsent()
@@ -123,4 +123,10 @@ class Tunnel(Timed):
     def _end(self, termination: str) -> None:
         self._is_over = True
         self._deadlines.disarm(self)
-        self._ended(termination)
+        valves, self._valves = self._valves, ()
+        for valve in valves:
+            valve.close()
+        # Who is told knows this object; they must not hold on to each other.
+        ended, self._ended = self._ended, None
+        assert ended is not None
+        ended(termination)

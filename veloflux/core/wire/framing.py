@@ -118,7 +118,8 @@ class Chunked:
     def __init__(self, status: int = 400) -> None:
         self._buffer = b""
         self._left = 0
-        self._state = self._size
+        # Not bound, or it would be part of a cycle.
+        self._state = Chunked._size
         self._extensions = 0
         self._payload = 0
         self._status = status
@@ -132,7 +133,7 @@ class Chunked:
         payload: list[bytes] = []
         at = 0
         while not self.done:
-            step = self._state(buffer, at, payload)
+            step = self._state(self, buffer, at, payload)
             if step < 0:
                 self._buffer = buffer[at:]
                 break
@@ -156,7 +157,7 @@ class Chunked:
             raise self._error("The chunk extensions are too long.")
         self._left = int(match[1], 16)
         self._payload += self._left
-        self._state = self._data if self._left else self._trailers
+        self._state = Chunked._data if self._left else Chunked._trailers
         return match.end()
 
     def _data(self, buffer: bytes, at: int, payload: list[bytes]) -> int:
@@ -166,7 +167,7 @@ class Chunked:
         payload.append(piece)
         self._left -= len(piece)
         if not self._left:
-            self._state = self._end
+            self._state = Chunked._end
         return at + len(piece)
 
     def _end(self, buffer: bytes, at: int, payload: list[bytes]) -> int:
@@ -175,7 +176,7 @@ class Chunked:
             raise self._error("A chunk's data does not end where its size says.")
         if len(end) < 2:
             return -1
-        self._state = self._size
+        self._state = Chunked._size
         return at + 2
 
     def _trailers(self, buffer: bytes, at: int, payload: list[bytes]) -> int:
