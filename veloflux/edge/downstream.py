@@ -53,7 +53,6 @@ class Downstream(Protocol, Timed):
     tunnel: Tunnel | None = None
     _buffer = b""
     _seen = 0
-    _has_skipped = False
     _is_beginning = False
     _head: RequestHead | None = None
     _lines = b""
@@ -96,22 +95,10 @@ class Downstream(Protocol, Timed):
 
     def _read_heads(self) -> None:
         """Take requests off the buffer until one waits for its answer."""
-        has_begun = False
         while self.bridge is None and self._buffer and not self._is_closing:
             if self._holdback is not None or unsent(self.transport) > _UNREAD:
                 self._wait_for_reader()
                 return
-            if self._buffer.startswith(b"\r\n") and not self._has_skipped:
-                # One empty line before a request is an old client's way (RFC 9112 section 2.2).
-                self._has_skipped = True
-                self._seen = 0
-                self._buffer = self._buffer[2:]
-                if not self._buffer:
-                    # It buys no time, or one now and then would keep the connection for ever.
-                    if has_begun or self.deadline == NEVER:
-                        break
-                    self._resume()
-                    return
             try:
                 head = read_request(self._buffer, self.limits, self._head, self._seen)
             except ProtocolError as problem:
@@ -125,8 +112,7 @@ class Downstream(Protocol, Timed):
             self._buffer = self._buffer[len(head.raw) :]
             self._seen = 0
             self._head_since = NEVER
-            self._has_skipped = False
-            has_begun = self._is_beginning = True
+            self._is_beginning = True
             self._begin(head)
             self._is_beginning = False
         if self.bridge is None and not self._is_closing:
@@ -424,7 +410,7 @@ class Downstream(Protocol, Timed):
         if self.bridge is not None:
             if self.body is not None:
                 self._judge_body(self.bridge, self.body, now)
-        elif self._buffer:
+        elif self._buffer.strip(b"\r\n"):
             self.listener.count_error("http1", "header_timeout")
             self._refuse(None, ProtocolError(408, "timeout", "The head did not come in time."))
         else:

@@ -74,15 +74,17 @@ def read_request(
     """
     if last is not None and buffer.startswith(last.raw):
         return last
-    end = buffer.find(END, seen - 3 if seen > 3 else 0)
+    # One empty line before a request is an old client's way (RFC 9112 section 2.2).
+    start = 2 if buffer.startswith(b"\r\n") else 0
+    end = buffer.find(END, max(start, seen - 3))
     if end < 0:
-        _refuse_early(buffer, limits, seen)
+        _refuse_early(buffer[start:], limits, max(0, seen - start))
         return None
-    eol = buffer.find(b"\r\n")
+    eol = buffer.find(b"\r\n", start)
     block = buffer[eol + 1 : end + 4]
-    match = grammar.REQUEST_LINE.fullmatch(buffer, 0, eol)
+    match = grammar.REQUEST_LINE.fullmatch(buffer, start, eol)
     if match is None:
-        raise _bad_request_line(buffer[:eol], limits)
+        raise _bad_request_line(buffer[start:eol], limits)
     method, target, minor = match.groups()
     version = 1 if minor == b"1" else 0
     if last is not None and last.fields.block == block and last.fields.minor == version:
