@@ -433,7 +433,7 @@ class EarlyAnswers(SynchronousTestCase):
         client = rig.client()
         client.send(UPLOAD)
         rig.backend.answer(ok(b""))
-        for _ in range(5):
+        for _ in range(10):
             rig.wait(0.5)
             client.send(b"x")
         self.assertIn(client.ending, ("closed", "reset"))

@@ -23,7 +23,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support import oracles
-from tests.support.memory import Connector, Peer, Reactor
+from tests.support.memory import Connector, Peer, Reactor, StockReactor
 from tests.support.oracles import Request, Response
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import Sample
@@ -71,7 +71,7 @@ def variant(name: str) -> Iterator[None]:
 class End:
     """One far end of a connection of the data plane."""
 
-    def __init__(self, reactor: Reactor, peer: Peer) -> None:
+    def __init__(self, reactor: StockReactor, peer: Peer) -> None:
         self._reactor = reactor
         self._peer = peer
 
@@ -128,7 +128,7 @@ class End:
 class Client(End):
     """A client; `answer` takes the answers one by one."""
 
-    def __init__(self, reactor: Reactor, peer: Peer) -> None:
+    def __init__(self, reactor: StockReactor, peer: Peer) -> None:
         super().__init__(reactor, peer)
         self._taken = 0
 
@@ -167,7 +167,7 @@ class Backend:
     `is_silent` leaves connections being made for ever; `refuses` is an errno they fail with.
     """
 
-    def __init__(self, reactor: Reactor, address: Address) -> None:
+    def __init__(self, reactor: StockReactor, address: Address) -> None:
         self.reactor = reactor
         self.address = address
         self.connections: list[BackendEnd] = []
@@ -254,7 +254,8 @@ class Rig:
     ) -> None:
         self._case = case
         self._network: dict[tuple[str, int], Backend] = {}
-        self.reactor = Reactor(self._connect)
+        kind = StockReactor if getattr(case, "has_stock_transports", False) else Reactor
+        self.reactor = kind(self._connect)
         self.backends = [
             self.backend_at(Address(f"10.0.0.{n}", 80)) for n in range(1, backends + 1)
         ]

@@ -19,6 +19,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger
 
 from veloflux.edge import transport
+from veloflux.edge.reactor import LeanReactor
 
 _log = Logger()
 # What all sockets here give as their descriptor: a real one, so that nothing of this process is
@@ -130,8 +131,10 @@ class Peer:
         self.is_closed = False
 
 
-class Server(transport.Server):
-    """A client's connection, accepted."""
+class _Accepted:
+    """A client's connection."""
+
+    client_address: Any
 
     def getPeer(self) -> Any:
         return self.client_address
@@ -140,7 +143,7 @@ class Server(transport.Server):
         return IPv4Address("TCP", "127.0.0.1", 80)
 
 
-class Client(transport.Client):
+class _Dialled:
     """A connection to a backend, under way or made."""
 
     def __init__(self, sock: Socket, connector: "Connector") -> None:
@@ -154,17 +157,33 @@ class Client(transport.Client):
         return IPv4Address("TCP", "127.0.0.1", 50000)
 
 
+class LeanServer(_Accepted, transport.Server):
+    """As the lean reactor makes them."""
+
+
+class LeanClient(_Dialled, transport.Client):
+    """As the lean reactor makes them."""
+
+
+class StockServer(_Accepted, tcp.Server):
+    """As any other reactor makes them."""
+
+
+class StockClient(_Dialled, tcp.Client):
+    """As any other reactor makes them."""
+
+
 class Connector(BaseConnector):
     """One attempt to connect; `made` and `failed` are the network's answers."""
 
-    def __init__(self, reactor: "Reactor", host: str, port: int, factory: Any, timeout: float):
+    def __init__(self, reactor: "StockReactor", host: str, port: int, factory: Any, timeout: float):
         super().__init__(factory, timeout, reactor)  # type: ignore[arg-type]
         self.host = host
         self.port = port
 
     def _makeTransport(self) -> Any:
         self.socket = self.reactor.open_socket()
-        return Client(self.socket, self)
+        return self.reactor.client(self.socket, self)
 
     def getDestination(self) -> Any:
         kind = IPv6Address if ":" in self.host else IPv4Address
@@ -190,7 +209,7 @@ class Port:
 
     _realPortNumber = 80
 
-    def __init__(self, reactor: "Reactor", factory: Any) -> None:
+    def __init__(self, reactor: "StockReactor", factory: Any) -> None:
         self.reactor = reactor
         self.factory = factory
         self.is_listening = True
@@ -204,7 +223,7 @@ class Port:
             sock.close()
             return None
         where = (address.host, address.port)
-        made = Server(sock, protocol, where, self, 0, self.reactor)  # type: ignore[arg-type]
+        made = self.reactor.server(sock, protocol, where, self, 0, self.reactor)
         made.client_address = address
         protocol.makeConnection(made)
         return sock.peer
@@ -218,13 +237,15 @@ class Port:
         self.is_listening = False
 
 
-class Reactor(Clock):
+class StockReactor(Clock):
     """Time, sockets and their readiness; nothing happens but in `turn` and `wait`.
 
     `network` is asked for each connection that is to be made: it keeps the Connector and calls one
     of its answers, or none.
     """
 
+    server: Any = StockServer
+    client: Any = StockClient
     _disconnectSelectable = posixbase._DisconnectSelectableMixin._disconnectSelectable
 
     def __init__(self, network: Callable[[Connector], None]) -> None:
@@ -279,6 +300,7 @@ class Reactor(Clock):
         """Go on until nothing is ready."""
         for _ in range(_RESTLESS):
             self.advance(0)
+            self._before_waiting()
             if not self._dispatch():
                 return
         raise AssertionError("the loop never rests")
@@ -288,6 +310,9 @@ class Reactor(Clock):
         for _ in range(round(seconds / _STEP_S)):
             self.advance(_STEP_S)
             self.turn()
+
+    def _before_waiting(self) -> None:
+        """What a reactor does before it waits for events."""
 
     def _dispatch(self) -> bool:
         was_busy = False
@@ -309,3 +334,19 @@ class Reactor(Clock):
             why = problem
         if why:
             self._disconnectSelectable(selectable, why, is_read)
+
+
+class Reactor(StockReactor):
+    """With the product's transports, as `veloflux.edge.reactor` has them."""
+
+    server = LeanServer
+    client = LeanClient
+
+    def __init__(self, network: Callable[[Connector], None]) -> None:
+        super().__init__(network)
+        self._closing: list[Any] = []
+
+    def close_soon(self, closing: Any) -> None:
+        self._closing.append(closing)
+
+    _before_waiting = LeanReactor._close_all

@@ -27,8 +27,8 @@ class Farewell(Timed):
         self._write_timeout_s = write_timeout_s
         self._left = unsent(transport)
         self._read = 0
-        wait = write_timeout_s if self._left else LINGER_S
-        deadlines.arm(self, deadlines.now() + wait)
+        self._moved_at = deadlines.now()
+        deadlines.arm(self, self._moved_at + LINGER_S)
         if linger:
             transport.loseWriteConnection()
         else:
@@ -42,11 +42,13 @@ class Farewell(Timed):
 
     def expire(self, now: float) -> None:
         left = unsent(self._transport)
-        if 0 < left < self._left:
+        if left < self._left:
             self._left = left
-            self._deadlines.arm(self, now + self._write_timeout_s)
-        else:
+            self._moved_at = now
+        elif not left or now - self._moved_at >= self._write_timeout_s:
             self._transport.abortConnection()
+            return
+        self._deadlines.arm(self, min(now + LINGER_S, self._moved_at + self._write_timeout_s))
 
     def over(self) -> None:
         """The connection is lost."""

@@ -243,8 +243,10 @@ class UnixConnector(unix.Connector):
 
 
 def unsent(transport: Any) -> int:
-    """Bytes `transport` still holds; 0 for a transport that cannot say."""
-    count: int = getattr(transport, "unsent", 0)
+    """Bytes `transport` still holds, one of ours or a stock one."""
+    count: int | None = getattr(transport, "unsent", None)
+    if count is None:
+        count = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
     return count
 
 
