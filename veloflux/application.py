@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from veloflux import logs
 from veloflux.config.load import Loaded, load
 from veloflux.control.api.app import admin_site, metrics_site
 from veloflux.control.api.endpoint import Services
@@ -44,6 +45,8 @@ from veloflux.fleet.supervisor import Supervisor
 
 # More would only make descriptor tables large.
 _DESCRIPTORS = 1_048_576
+# For the log's last lines, when its destination stands still.
+_LAST_LINES_S = 1.0
 
 _log = Logger()
 _Result = TypeVar("_Result")
@@ -106,6 +109,7 @@ def build(reactor: Any, path: str) -> Daemon:
             node.metrics_address,
             metrics_site(reactor, services, operator, reactor.seconds),
         )
+    atexit.register(_end)
     return Daemon(reactor, supervisor, reloader, console, Notify(os.environ), _fail)
 
 
@@ -164,4 +168,11 @@ def _fail() -> None:
 
     Registered last, it runs first; what other functions would do at exit is not missed.
     """
-    atexit.register(os._exit, 1)
+    atexit.register(_end, 1)
+
+
+def _end(code: int | None = None) -> None:
+    """Let the log be written. The interpreter's own end would wait for its thread for ever."""
+    is_written = logs.flush(_LAST_LINES_S)
+    if code is not None or not is_written:
+        os._exit(code or 0)

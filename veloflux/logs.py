@@ -1,9 +1,10 @@
 """Where log events go.
 
 The daemon's own log is twistd's: standard output under `-n`, else a file or syslog, as its options
-say. A worker writes its events as lines to standard error, which is a pipe to the daemon, each
-with its level in front as under systemd (`<3>` is an error); the daemon logs them as its own. The
-pipe never makes a worker wait: when it is full, lines are dropped and counted.
+say; a thread writes it, so that a destination that stands still holds nothing up. A worker writes
+its events as lines to standard error, which is a pipe to the daemon, each with its level in front
+as under systemd (`<3>` is an error); the daemon logs them as its own. The pipe never makes a worker
+wait: when it is full, lines are dropped and counted.
 """
 
 import os
@@ -22,6 +23,8 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+from veloflux.backlog import Backlog
+
 # A pipe takes a write of up to 4096 bytes whole or not at all (PIPE_BUF).
 MAX_LINE_BYTES = 4000
 
@@ -33,6 +36,7 @@ _LEVEL = {
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _threshold = LogLevelFilterPredicate()
+_backlogs: list[Backlog] = []
 
 
 def set_level(name: str) -> None:
@@ -49,7 +53,7 @@ def set_level(name: str) -> None:
 
 
 def limit(name: str) -> None:
-    """Make the observers that twistd has installed hear only from this level up.
+    """Make the observers that twistd has installed hear only from this level up, in a thread.
 
     twistd offers no way to say so: the observers are made before the application starts, and the
     publisher's list of them is not public.
@@ -57,8 +61,15 @@ def limit(name: str) -> None:
     set_level(name)
     for observer in tuple(globalLogPublisher._observers):
         if not isinstance(observer, FilteringLogObserver):
+            backlog = Backlog(observer)
+            _backlogs.append(backlog)
             globalLogPublisher.removeObserver(observer)
-            globalLogPublisher.addObserver(FilteringLogObserver(observer, [_threshold]))
+            globalLogPublisher.addObserver(FilteringLogObserver(backlog, [_threshold]))
+
+
+def flush(timeout_s: float) -> bool:
+    """Wait until what was logged is written, but not for ever; whether it is."""
+    return all(backlog.flush(timeout_s) for backlog in _backlogs)
 
 
 def start(name: str) -> None:

@@ -8,6 +8,7 @@ The system's resolver blocks, for half a minute when its servers do not answer. 
 that nothing else needs and that nobody waits for at the end.
 """
 
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -150,6 +151,11 @@ class _Thread(Thread):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named, daemon=True)
+
+    def run(self) -> None:
+        # Signals are for the main thread, which no longer wants them at the very end.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        super().run()
 
 
 class _Threads(ThreadPool):
