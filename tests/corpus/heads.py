@@ -255,6 +255,8 @@ REQUEST_LINES: Variants = [
     ("lower case", b"GET / http/1.1\r\nHost: example.org\r\n\r\n"),
     ("HTTPS/1.1", b"GET / HTTPS/1.1\r\nHost: example.org\r\n\r\n"),
     ("a method of 65 bytes", b"G" * 65 + b" / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+    ("PROXY v1", b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("PROXY v2", b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12)),
     ("TLS", bytes.fromhex("16030100c8010000c40303") + bytes(range(200))),
     ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n"),
     ("SMTP", b"EHLO example.org\r\n"),

@@ -53,6 +53,7 @@ class Refusals(SynchronousTestCase):
         self.assertEqual(answer.status, status, answer)
         self.assertEqual(answer.field(b"connection"), b"close")
         self.assertEqual(answer.field(b"content-type"), b"application/problem+json")
+        self.assertEqual(answer.field(b"cache-control"), b"no-store")
         problem = json.loads(answer.body)
         self.assertEqual(problem["status"], status)
         self.assertEqual(problem["instance"].encode(), answer.field(b"x-request-id"))
@@ -118,7 +119,7 @@ class Grammar(Refusals):
         self.refuse(heads.HEAD_START)
 
     def test_refuses_what_is_no_request_line(self) -> None:
-        """S20"""
+        """S20, S27: nor another protocol's beginning"""
         self.refuse(heads.REQUEST_LINES)
 
     def test_refuses_other_versions(self) -> None:

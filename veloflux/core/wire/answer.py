@@ -7,6 +7,10 @@ import json
 from http import HTTPStatus
 
 _NO_BODY = frozenset((204, 304))
+# Caches could keep some of these by a rule of thumb (RFC 9111 section 4.2.2).
+_PROBLEM = (
+    b"Content-Type: application/problem+json\r\nContent-Length: %d\r\nCache-Control: no-store\r\n"
+)
 
 
 def reason(status: int) -> bytes:
@@ -31,7 +35,7 @@ def answer(
     body, described = b"", b"" if status in _NO_BODY else b"Content-Length: 0\r\n"
     if status >= 400:
         body = _problem(status, detail, request_id)
-        described = b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n" % len(body)
+        described = _PROBLEM % len(body)
     return b"HTTP/1.1 %b\r\nDate: %b\r\n%b%bX-Request-ID: %b\r\n%b\r\n%b" % (
         reason(status),
         date,
