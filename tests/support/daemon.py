@@ -83,6 +83,8 @@ class Daemon:
     it became. Use it as a context, or call `close`: nothing it started is left behind, and it is an
     error when its log has a traceback, or when it ended and left a process.
 
+    So it is when a worker died, unless `deaths` is set to how many may.
+
     Its output is `output`, unless `stdout` is a descriptor: then that is its log alone.
     `descriptors` is how many it and each worker may have open.
     """
@@ -103,6 +105,7 @@ class Daemon:
         self.file.write_text(configuration)
         self._log = self.directory / "output"
         self._mark = 0
+        self.deaths = 0
         if stdout is not None:
             arguments = (f"--logfile={self._log}", *arguments)
         command = [TWISTD, "-n", "--pidfile=", *arguments, "veloflux", "-c", str(self.file)]
@@ -219,3 +222,5 @@ class Daemon:
             raise AssertionError(f"the daemon ended and left {left}; the log is:\n{output}")
         if "Traceback" in output or "Unhandled" in output:
             raise AssertionError(f"there is a traceback in the log:\n{output}")
+        if output.count(") died: ") > self.deaths:
+            raise AssertionError(f"a worker died; the log is:\n{output}")

@@ -164,6 +164,7 @@ class DeathTests(SystemTestCase):
         }
         name = "veloflux_http_requests_total"
         wait_for("both workers' counts", lambda: self.metrics(daemon).sum(name) > 500)
+        daemon.deaths = 1
         os.kill(victim, signal.SIGKILL)
         daemon.wait_for_log("its successor starts in 0.00 s")
         before = sum(good.paths.values())

@@ -204,6 +204,7 @@ class ParentTests(SystemTestCase):
         daemon = self.daemon(settings(self.backend().address))
         [worker] = daemon.workers
         leave_descriptors(daemon.process.pid, 2)
+        daemon.deaths = 1
         os.kill(worker, signal.SIGKILL)
         daemon.wait_for_log("worker 0 cannot be started: ")
         self.assertTrue(is_running(daemon.process.pid))

@@ -217,6 +217,7 @@ class DeathTests(Case):
         daemon = self.daemon(configuration(self.backend.address))
         victim, other = daemon.workers
         by_worker = self.spread(daemon)
+        daemon.deaths = 1
         os.kill(victim, signal.SIGKILL)
         for _ in range(50):
             for client in by_worker[other]:
