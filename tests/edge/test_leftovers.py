@@ -205,6 +205,53 @@ class Cycles(SynchronousTestCase):
                 self.assertEqual(self.garbage(rig, scene), Counter())
 
 
+class Stuck(SynchronousTestCase):
+    """Whoever is to be told something before the end, and takes nothing, is not waited for."""
+
+    def both_gone(self, rig: Rig, seconds: float) -> None:
+        rig.wait(seconds)
+        self.assertEqual((rig.reactor.descriptors, rig.inflight), (0, 0))
+
+    def test_a_backend_that_is_owed_the_end_of_a_tunnel(self) -> None:
+        """L5, W6: there is nothing more to send but the end itself."""
+        rig = Rig(self)
+        client = rig.client()
+        websocket(rig, client)
+        rig.backend.connection.stop_reading(5)
+        client.send(b"hello")
+        client.finish()
+        client.stop_reading()
+        rig.backend.answer(b"world")
+        client.reset()
+        self.both_gone(rig, 31)
+
+    def test_a_backend_that_answers_and_does_not_read(self) -> None:
+        """L5: the rest of the request would stand before the next one."""
+        rig = Rig(self)
+        client = rig.client()
+        client.send(POST.replace(b"5", b"50000"))
+        rig.backend.connection.stop_reading(1000)
+        client.send(b"x" * 50_000)
+        rig.backend.answer(OK)
+        self.assertEqual(client.answer().status, 200)
+        self.assertEqual(rig.gauge("veloflux_connections", "upstream"), 0)
+        client.close()
+        self.both_gone(rig, 3)
+
+    def test_a_backend_that_answers_and_finishes_and_does_not_read(self) -> None:
+        """L5"""
+        rig = Rig(self)
+        client = rig.client()
+        client.send(POST.replace(b"5", b"50000"))
+        rig.backend.connection.stop_reading(1000)
+        client.send(b"x" * 50_000)
+        rig.backend.answer(b"HTTP/1.1 200 OK\r\n\r\nok")
+        rig.backend.connection.finish()
+        self.assertEqual(client.answer().body, b"ok")
+        client.close()
+        self.both_gone(rig, 3)
+
+
 class Kept(SynchronousTestCase):
     """What lives on keeps nothing of what it served."""
 

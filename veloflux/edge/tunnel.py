@@ -67,14 +67,15 @@ class Tunnel(Timed):
     def lost(self, termination: str) -> None:
         """One end is gone; the other gets what it is owed, and is closed."""
         if self._is_over:
-            if not (self._client.connected or self._backend.connected):
+            if not self._is_connected():
                 self._deadlines.disarm(self)
             return
         self._end("--" if self._client_done and self._backend_done else termination)
         for transport in (self._client, self._backend):
             transport.loseConnection()
         self._left = self._unsent()
-        if self._left:
+        if self._is_connected():
+            # With all sent as well: an end that takes nothing does not take that it is the end.
             self._deadlines.arm(self, self._deadlines.now() + self._write_timeout_s)
 
     def abort(self, termination: str) -> None:
@@ -108,6 +109,9 @@ class Tunnel(Timed):
     def _count_out(self, count: int) -> None:
         self.bytes_out += count
         self._deadlines.arm(self, self._deadlines.now() + self._idle_s)
+
+    def _is_connected(self) -> bool:
+        return bool(self._client.connected or self._backend.connected)
 
     def _unsent(self) -> int:
         return unsent(self._client) + unsent(self._backend)

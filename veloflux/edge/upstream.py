@@ -13,6 +13,7 @@ from veloflux.core.wire.framing import Body
 from veloflux.core.wire.http1 import REMEMBERED, ResponseHead, read_response
 from veloflux.edge.deadlines import Deadlines, Timed
 from veloflux.edge.pool import Backend
+from veloflux.edge.transport import unsent
 from veloflux.edge.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -123,7 +124,11 @@ class Upstream(Protocol, Timed):
             self.tunnel.backend_finished()
         else:
             self._lost(is_clean=True)
-            self.transport.loseConnection()
+            if unsent(self.transport):
+                # It has said all it wants to, and may never read this.
+                self.transport.abortConnection()
+            else:
+                self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
         """Our own half-close went out; the backend may still send."""
