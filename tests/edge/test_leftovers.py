@@ -219,9 +219,6 @@ class Stuck(SynchronousTestCase):
         websocket(rig, client)
         rig.backend.connection.stop_reading(5)
         client.send(b"hello")
-        client.finish()
-        client.stop_reading()
-        rig.backend.answer(b"world")
         client.reset()
         self.both_gone(rig, 31)
 
