@@ -219,7 +219,8 @@ class Stuck(SynchronousTestCase):
         websocket(rig, client)
         rig.backend.connection.stop_reading(5)
         client.send(b"hello")
-        client.reset()
+        client.finish()
+        rig.backend.connection.finish()
         self.both_gone(rig, 31)
 
     def test_a_backend_that_answers_and_does_not_read(self) -> None:
