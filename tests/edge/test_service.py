@@ -119,6 +119,23 @@ class Drain(SynchronousTestCase):
         self.assertEqual([each.status for each in client.answers(*[b"GET"] * 3)], [200])
         self.assertEqual(client.ending, "closed")
 
+    def test_what_has_not_ended_in_time_is_cut_and_logged(self) -> None:
+        """X8: a line and a count for each, and no client is blamed."""
+        rig = Rig(self)
+        wires = (GET, get(b"/begun"), POST[:-2], GET[:-2])
+        clients = [rig.client() for _ in wires]
+        for client, wire in zip(clients, wires, strict=True):
+            client.send(wire)
+        rig.backend.connections[1].send(OK[:-1])
+        rig.service.drain()
+        rig.service.cut()
+        rig.reactor.turn()
+        for client in clients:
+            self.assertEqual(client.ending, "reset")
+        self.assertEqual(rig.service.connections, 0)
+        ends = sorted(entry["termination"] for entry in rig.entries(3))
+        self.assertEqual(ends, ["PD", "PH", "PR"])
+
     def test_failures_and_refusals_close_as_well(self) -> None:
         """X8"""
         rig = Rig(self)

@@ -79,6 +79,10 @@ class Plane:
         self.untold = max(0, self.untold - 1)
         return TALLY
 
+    def cut(self) -> None:
+        self.calls.append(("cut",))
+        self.connections = 0
+
     def close(self) -> None:
         self.calls.append(("close",))
         self.connections = 0
@@ -224,8 +228,11 @@ class ChildTests(SynchronousTestCase):
         self.plane.connections = 2
         self.tell(Drain(10.0))
         self.clock.advance(10.0)
-        self.assertEqual(self.tell()[-1], Drained(2))
-        self.assertEqual(self.plane.calls, [("drain",), ("close",)])
+        self.assertEqual(self.plane.calls, [("drain",), ("cut",)])
+        self.clock.advance(LOOK_S)
+        # What the last ones came to is counted, too.
+        self.assertEqual(self.tell()[-2:], [Counted(TALLY, 0), Drained(2)])
+        self.assertEqual(self.plane.calls, [("drain",), ("cut",), ("close",)])
         self.lose()
         self.assertEqual(self.child.exit_code, 0)
 
@@ -233,7 +240,7 @@ class ChildTests(SynchronousTestCase):
         self.plane.connections = 1
         self.tell(Drain(30.0), Drain(1.0), Drain(20.0))
         self.assertEqual(self.plane.calls, [("drain",)])
-        self.clock.advance(1.0)
+        self.clock.pump([1.0, LOOK_S])
         self.assertEqual(self.tell()[-1], Drained(1))
 
     def test_a_signal_makes_it_ask_for_a_successor_and_drain(self) -> None:
@@ -242,7 +249,7 @@ class ChildTests(SynchronousTestCase):
         self.child.leave()
         self.child.leave()
         self.assertEqual(self.tell(), [Leaving()])
-        self.clock.advance(DRAIN_DEADLINE_S)
+        self.clock.pump([DRAIN_DEADLINE_S, LOOK_S])
         self.assertEqual(self.tell()[-1], Drained(1))
 
     def test_a_signal_while_draining_says_nothing_more(self) -> None:

@@ -379,6 +379,15 @@ class Downstream(Protocol, Timed):
         self.bridge = None
         self.transport.abortConnection()
 
+    def abandon(self) -> None:
+        """The process goes now, whatever is under way."""
+        bridge, self.bridge = self.bridge, None
+        if self.tunnel is not None:
+            self.tunnel.abort("PD")
+        elif bridge is not None:
+            bridge.client_gone("PD" if bridge.status else "PH" if bridge.is_sent else "PR")
+        self.transport.abortConnection()
+
     def drain(self) -> None:
         """The process is going: close when idle, else after the answer."""
         if self.bridge is not None or self.tunnel is not None or self._buffer:

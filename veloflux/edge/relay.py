@@ -68,6 +68,13 @@ class Relay(Protocol, Carrier, Outcome):
         self._record(failure.termination)
         self.transport.abortConnection()
 
+    def abandon(self) -> None:
+        """The process goes now."""
+        if self.tunnel is not None:
+            self.tunnel.abort("PD")
+        else:
+            self.transport.abortConnection()
+
     def drain(self) -> None:
         """The process is going; a relayed connection ends when its ends say so."""
 

@@ -196,6 +196,12 @@ class Service:
             labels = ("downstream", listener.name)
             yield gauge(metrics.CONNECTIONS, labels, len(listener.connections))
 
+    def cut(self) -> None:
+        """End the connections that have not ended by themselves; their lines are still written."""
+        for listener in chain(self._listeners.values(), self._leaving):
+            for connection in list(listener.connections):
+                connection.abandon()
+
     def close(self) -> None:
         """Abort every connection and release what is owned."""
         for address in list(self._ports):
@@ -204,9 +210,7 @@ class Service:
             os.close(fd)
         self._descriptors.clear()
         self._discard_prepared()
-        for listener in chain(self._listeners.values(), self._leaving):
-            for connection in list(listener.connections):
-                connection.transport.abortConnection()
+        self.cut()
         for pool in self._plane.pools.values():
             pool.retire()
         if self._watch.running:

@@ -81,6 +81,9 @@ class DataPlane(Protocol):
     def drain(self) -> None:
         """Accept nothing more and let connections end."""
 
+    def cut(self) -> None:
+        """End the connections that have not ended by themselves."""
+
     @property
     def is_behind(self) -> bool:
         """Whether there is more to tell than one tally takes."""
@@ -119,6 +122,7 @@ class Child:
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
         self._deadline = 0.0
+        self._late = 0
         self._routes: list[Route] = []
         self._ready = -1
         self._building: Iterator[None] | None = None
@@ -237,11 +241,16 @@ class Child:
         left = self._plane.connections
         if left and self._clock.seconds() < self._deadline:
             return
+        if left and not self._late:
+            # These are counted and logged like any other when they end, in the loop's next turns.
+            self._late = left
+            self._plane.cut()
+            return
         for _ in range(_LAST_TALLIES):
             self._count()
             if not self._plane.is_behind:
                 break
-        self.channel.send(Drained(left))
+        self.channel.send(Drained(self._late))
         self._plane.close()
         # The other end's view of us is complete once this is closed, and then we are told.
         self._watch.stop()
