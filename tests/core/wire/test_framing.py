@@ -119,7 +119,7 @@ class ChunkedTests(SynchronousTestCase):
         """S11-S14"""
         for table in (chunks.SIZES, chunks.EXTENSIONS, chunks.ENDS, chunks.TRAILERS):
             for name, wire in table:
-                for cut in range(min(len(wire), 300)):
+                for cut in range(min(len(wire), 300) if len(wire) < 10_000 else 3):
                     with self.assertRaises(ProtocolError, msg=name):
                         decode(wire, [cut])
 
