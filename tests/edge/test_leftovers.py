@@ -223,6 +223,20 @@ class Stuck(SynchronousTestCase):
         rig.backend.connection.finish()
         self.both_gone(rig, 31)
 
+    def test_a_tunnel_whose_client_finished_and_is_gone(self) -> None:
+        """L5, W6: nobody notices, for nothing is read from it and nothing sent to it."""
+        rig = Rig(self)
+        client = rig.client()
+        websocket(rig, client)
+        client.finish()
+        rig.wait(50)
+        rig.backend.answer(b"still here")
+        rig.wait(50)
+        self.assertTrue(client.received.endswith(b"still here"))
+        self.assertEqual(rig.inflight, 1)
+        client.reset()
+        self.both_gone(rig, 15)
+
     def test_a_backend_that_answers_and_does_not_read(self) -> None:
         """L5: the rest of the request would stand before the next one."""
         rig = Rig(self)

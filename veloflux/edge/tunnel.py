@@ -7,6 +7,10 @@ from veloflux.edge.deadlines import Deadlines, Timed
 from veloflux.edge.transport import unsent
 from veloflux.edge.valve import Valve
 
+# Seconds of silence that end a tunnel of which one end has finished. That end may be gone for good
+# by now, which nobody sees while nothing is read from it and nothing sent to it.
+HALF_CLOSED_S = 60.0
+
 
 class Tunnel(Timed):
     """Couples two connected transports until both directions have ended, or one end is lost.
@@ -123,6 +127,8 @@ class Tunnel(Timed):
             self.lost("--")
         else:
             transport.loseWriteConnection()
+            self._idle_s = min(self._idle_s, HALF_CLOSED_S)
+            self._deadlines.arm(self, self._deadlines.now() + self._idle_s)
 
     def _end(self, termination: str) -> None:
         self._is_over = True
