@@ -70,7 +70,11 @@ def main() -> int:
             return 1
 
     found = report.document(
-        outcomes, measure.machine(), rounds=chosen.rounds, seconds=chosen.seconds
+        outcomes,
+        measure.machine(),
+        rounds=chosen.rounds,
+        seconds=chosen.seconds,
+        date=time.strftime("%Y-%m-%d"),
     )
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / time.strftime("%Y-%m-%dT%H-%M-%S.json")

@@ -1,5 +1,6 @@
 """The figures as a table, as JSON, and as a picture."""
 
+import statistics
 from dataclasses import asdict
 from html import escape
 
@@ -82,6 +83,8 @@ def page(found: dict) -> str:
         "",
         "<!-- Written by `make bench BENCH=--publish`. -->",
         "",
+        f"On {settings['date']}, by `make bench`.",
+        "",
         f"On {machine['processor']}, Linux {machine['kernel']}, Python {machine['python']}; beside"
         f" {machine['nginx']} and {machine['haproxy'].removesuffix(' - https://haproxy.org/')}.",
         "One processor for the proxy, another for load and origin, loopback. Processor time of all",
@@ -94,12 +97,27 @@ def page(found: dict) -> str:
         if work["left_out"]:
             lines.append(f"Left out: {work['left_out']}.")
             continue
-        lines += [f"| | {work['unit']} |", "|---|--:|"]
-        for peer in work["peers"].values():
-            lines.append(f"| {peer['label']} | {peer['median']:.2f} |")
+        lines += _table(work)
         if work["goal"]:
             lines += ["", f"Goal: {work['goal']}."]
     return "\n".join(lines) + "\n"
+
+
+def _table(work: dict) -> list[str]:
+    """A row for each peer, beside the first of them, with what its load saw where there was one."""
+    peers = list(work["peers"].values())
+    base = peers[0]
+    lines = [
+        f"| | {work['unit']} | × {base['label']} | requests/s | p99 ms |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for peer in peers:
+        rate = statistics.median(sample["rate"] for sample in peer["samples"])
+        p99 = statistics.median(sample["p99_ms"] for sample in peer["samples"])
+        load = f"{rate:.0f} | {p99:.1f}" if rate else "– | –"
+        ratio = peer["median"] / base["median"]
+        lines.append(f"| {peer['label']} | {peer['median']:.2f} | {ratio:.2f} | {load} |")
+    return lines
 
 
 # Colours come from the reader's scheme, so that the picture sits well on light and dark pages.
