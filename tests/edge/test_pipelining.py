@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.edge import GET, OK, Rig, get, ok
+from veloflux.core.model.traffic import Route, Share
 
 # Bytes that a connection may hold of what was sent ahead: a read, twice.
 READ_AHEAD = 128 * 1024
@@ -162,6 +163,56 @@ class Bounds(SynchronousTestCase):
         self.assertIsNone(client.ending)
         client.send(GET)
         self.assertEqual(client.answer().status, 503)
+
+    def test_one_client_does_not_hold_up_the_others(self) -> None:
+        """S23: (e) the loop is theirs as well"""
+        for fields in ({"routes": ()}, {"backends": 0}):
+            rig = Rig(self, **fields)
+            greedy, modest = rig.client(), rig.client()
+            greedy.queue(GET * 1500)
+            modest.queue(GET)
+            while not modest.received:
+                self.assertTrue(rig.reactor.step())
+            self.assertLess(greedy.received.count(b"\r\n\r\n"), 100)
+            rig.reactor.turn()
+            self.assertEqual(len(greedy.answers(*[b"GET"] * 1500)), 1500)
+            rig.wait(50)
+            self.assertIsNone(greedy.ending)
+            rig.wait(11)
+            self.assertEqual(greedy.ending, "closed")
+
+    def test_one_that_leaves_in_between_is_forgotten(self) -> None:
+        """L7"""
+        for end in ("close", "reset"):
+            rig = Rig(self, routes=())
+            client = rig.client()
+            client.queue(GET * 1500)
+            rig.reactor.step()
+            getattr(client, end)()
+            self.assertEqual(rig.service.connections, 0)
+            self.assertLess(rig.count("veloflux_http_requests_total"), 1500)
+
+    def test_one_in_between_is_drained(self) -> None:
+        """X8"""
+        rig = Rig(self, routes=())
+        client = rig.client()
+        client.queue(GET * 1500)
+        rig.reactor.step()
+        rig.service.drain()
+        rig.reactor.turn()
+        answers = client.answers(*[b"GET"] * 1500)
+        self.assertLess(len(answers), 100)
+        self.assertEqual(answers[-1].field(b"connection"), b"close")
+        self.assertEqual(client.ending, "closed")
+
+    def test_a_backend_after_many_refusals(self) -> None:
+        """S23, L7: reading goes on, so that an abort is seen."""
+        rig = Rig(self, routes=(Route("r", path_prefix="/here", pools=(Share("app"),)),))
+        client = rig.client()
+        client.send(GET * 100 + get(b"/here"))
+        self.assertEqual(rig.backend.request().target, b"/here")
+        client.reset()
+        self.assertEqual(rig.backend.connection.ending, "reset")
 
     def test_thousands_that_are_refused_are_answered(self) -> None:
         """S23"""

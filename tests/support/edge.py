@@ -96,8 +96,12 @@ class End:
         return self._peer.near.footprint
 
     def send(self, wire: bytes) -> None:
-        self._peer.near.arrive(wire)
+        self.queue(wire)
         self._reactor.turn()
+
+    def queue(self, wire: bytes) -> None:
+        """Send without letting the loop turn."""
+        self._peer.near.arrive(wire)
 
     def finish(self) -> None:
         """Half-close: send no more, and read on."""

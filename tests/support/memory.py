@@ -299,11 +299,23 @@ class StockReactor(Clock):
     def turn(self) -> None:
         """Go on until nothing is ready."""
         for _ in range(_RESTLESS):
-            self.advance(0)
-            self._before_waiting()
-            if not self._dispatch():
+            if not self.step():
                 return
         raise AssertionError("the loop never rests")
+
+    def step(self) -> bool:
+        """Go round once, as a reactor does: the calls that are due by now, then who is ready.
+
+        Says whether there was anything to do.
+        """
+        due = [call for call in self.calls if call.getTime() <= self.rightNow]
+        for call in due:
+            if call.active():
+                self.calls.remove(call)
+                call.called = 1
+                call.func(*call.args, **call.kw)
+        self._before_waiting()
+        return self._dispatch() or bool(due)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, in small steps."""

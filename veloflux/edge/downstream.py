@@ -7,7 +7,7 @@ these states share the attributes of one connection.
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure as TwistedFailure
 from zope.interface import implementer
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 # client when its next request has to wait.
 _READ_AHEAD = 64 * 1024
 _UNREAD = 64 * 1024
+# Requests of one client that are begun without a turn of the loop between them.
+_AT_ONCE = 32
 # Seconds that a draining process gives to a connection that has not said anything yet.
 _FIRST_REQUEST_S = 1.0
 _RETRY_AFTER = b"Retry-After: 1\r\n"
@@ -63,6 +65,7 @@ class Downstream(Protocol, Timed):
     _farewell: Farewell | None = None
     _is_paused = False
     _holdback: Holdback | None = None
+    _turn: IDelayedCall | None = None
     _head_since = NEVER
 
     def __init__(self, listener: "Listener", peer: str) -> None:
@@ -95,9 +98,13 @@ class Downstream(Protocol, Timed):
 
     def _read_heads(self) -> None:
         """Take requests off the buffer until one waits for its answer."""
+        begun = 0
         while self.bridge is None and self._buffer and not self._is_closing:
             if self._holdback is not None or unsent(self.transport) > _UNREAD:
                 self._wait_for_reader()
+                return
+            if begun == _AT_ONCE:
+                self._wait_for_turn()
                 return
             try:
                 head = read_request(self._buffer, self.limits, self._head, self._seen)
@@ -112,11 +119,25 @@ class Downstream(Protocol, Timed):
             self._buffer = self._buffer[len(head.raw) :]
             self._seen = 0
             self._head_since = NEVER
+            begun += 1
             self._is_beginning = True
             self._begin(head)
             self._is_beginning = False
         if self.bridge is None and not self._is_closing:
             self._wait_for_request(self.plane.deadlines.now())
+
+    def _wait_for_turn(self) -> None:
+        """Requests that need no backend are answered as fast as they are read: the others that
+        wait for the loop come first."""
+        self.deadline = NEVER
+        self._is_paused = True
+        self.transport.pauseProducing()
+        self._turn = self.plane.reactor.callLater(0, self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self._resume()
+        self._read_heads()
 
     def _wait_for_head(self) -> None:
         """Some of a head is there; the rest has an absolute deadline, or a byte at a time would
@@ -447,6 +468,9 @@ class Downstream(Protocol, Timed):
         if self._farewell is not None:
             self._farewell.over()
         self._holdback = None
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
         self._client_gone()
 
     def _client_gone(self) -> None:
