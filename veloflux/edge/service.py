@@ -278,7 +278,8 @@ class Service:
     def _swap_log(self, log: AccessLog | None, wanted: AccessLogModel | None) -> None:
         plane = self._plane
         if plane.log is not log and plane.log is not None:
-            plane.log.close()
+            # A destination that stands still must not hold up the loop.
+            plane.log.close(0)
             self._gone.extend(increase(metrics.ACCESS_LOG_DROPPED, (), plane.log.take_dropped()))
         plane.log = log
         is_combined = wanted is not None and wanted.format == "combined"
