@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 CONFIG ?= etc/veloflux.yaml
 TESTS ?= tests
 BENCH ?=
+SOAK ?=
 
 # A warning is an error. What a dependency warns of on import is excluded by its name here, with
 # the reason beside it.
 WARNINGS := -W error
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format docs bench build clean
+.PHONY: help run test lint types format docs bench soak build clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -41,6 +42,9 @@ docs: $(VENV)/.run  ## write the reference pages from the code
 bench: $(VENV)/.bench  ## measure beside nginx and HAProxy: make bench BENCH="--rounds 3"
 	@.ci/debian nginx=nginx haproxy=haproxy wrk=wrk
 	$(BIN)/python -m bench $(BENCH)
+
+soak: $(VENV)/.run  ## mixed load for ten minutes, and what is left of it: make soak SOAK="--minutes 2"
+	$(BIN)/python -m bench.soak $(SOAK)
 
 build: $(VENV)/.test  ## sdist and wheel in dist/
 	rm -rf build dist

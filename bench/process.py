@@ -52,6 +52,15 @@ class Process:
                     found.append(int(entry.name))
         return found
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its first process has not ended."""
+        return self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send its first process a signal."""
+        self._process.send_signal(number)
+
     def cpu_s(self) -> float:
         """Seconds of processor time used so far, user and system, by all its processes."""
         return sum(_cpu_s(Path("/proc") / str(pid)) for pid in self.pids())

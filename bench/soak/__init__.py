@@ -1,0 +1,1 @@
+"""Hours of mixed work in minutes, and whether anything is left of it; `python -m bench.soak`."""
