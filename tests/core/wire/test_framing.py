@@ -143,3 +143,30 @@ class CountedTests(SynchronousTestCase):
             found += decoder.feed(left.pop(0))
         self.assertEqual((found, decoder.done), (payload, True))
         self.assertEqual(decoder.rest + b"".join(left), after)
+
+
+class CostTests(SynchronousTestCase):
+    """(i) no input makes 100 times its own size in work"""
+
+    def test_trailers_byte_by_byte_are_looked_at_once(self) -> None:
+        """S14"""
+        calls: list[int] = []
+
+        class Counting(bytes):
+            """Counts how much of itself is searched."""
+
+            def find(self, *args: int) -> int:  # type: ignore[override]
+                calls.append(len(self) - args[1])
+                return bytes.find(self, *args)
+
+            def __add__(self, other: bytes) -> "Counting":
+                return Counting(bytes.__add__(self, other))
+
+            def __getitem__(self, key: slice) -> "Counting":  # type: ignore[override]
+                return Counting(bytes.__getitem__(self, key))
+
+        decoder = Chunked()
+        for byte in b"0\r\nX: " + b"y" * 5000:
+            decoder.feed(Counting((byte,)))
+        self.assertGreater(len(calls), 5000)
+        self.assertLess(sum(calls), 10 * len(calls))

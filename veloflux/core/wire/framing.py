@@ -108,6 +108,7 @@ class Chunked:
         "_extensions",
         "_left",
         "_payload",
+        "_seen",
         "_state",
         "_status",
         "done",
@@ -122,6 +123,7 @@ class Chunked:
         self._state = Chunked._size
         self._extensions = 0
         self._payload = 0
+        self._seen = 0
         self._status = status
         self.done = False
         self.rest = b""
@@ -183,12 +185,15 @@ class Chunked:
         if buffer.startswith(b"\r\n", at):
             self.done = True
             return at + 2
-        end = buffer.find(b"\r\n\r\n", at)
+        # What was looked at before is not looked at again, or a byte at a time would cost dearly.
+        seen = at + self._seen
+        end = buffer.find(b"\r\n\r\n", max(at, seen - 3))
         if (len(buffer) if end < 0 else end) - at > _MAX_TRAILERS:
             raise self._error("The trailers are too long.")
         if end < 0:
-            if grammar.BROKEN.search(buffer, at):
+            if grammar.BROKEN.search(buffer, max(at, seen - 1)):
                 raise self._error("The trailers are malformed.")
+            self._seen = len(buffer) - at
             return -1
         block = b"\n" + buffer[at : end + 4]
         if grammar.FIELDS.fullmatch(block) is None:
