@@ -411,7 +411,7 @@ class DeathTests(Case):
         tally = Tally(samples=(Sample("veloflux_connections", ("downstream", "web"), 4.0),))
         two.say(Counted(tally, 4))
         one.end("exit code 1")
-        self.assertEqual((tallies, gone), ([(1, tally)], [0]))
+        self.assertEqual((tallies, gone), ([(two.pid, tally)], [one.pid]))
         self.assertEqual(self.supervisor.status()[0].connections, 4)
 
     def test_log_files_and_the_level_are_everybodys(self) -> None:

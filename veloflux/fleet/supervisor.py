@@ -58,7 +58,8 @@ class WorkerStatus:
 class Supervisor:
     """All workers of this daemon.
 
-    `on_tally` and `on_worker_gone` are told what a worker counted, and that it is gone, by number.
+    `on_tally` and `on_worker_gone` are told what a worker counted, and that it is gone, by process
+    id: one that leaves and its successor have the same number.
     """
 
     _log = Logger()
@@ -244,7 +245,7 @@ class Supervisor:
             case Counted(tally=tally, connections=connections):
                 worker.connections = connections
                 for tell in self.on_tally:
-                    tell(worker.index, tally)
+                    tell(worker.pid, tally)
 
     def _refused(self, worker: Worker, version: int, why: str) -> None:
         if ballot := self._ballot(Prepared, version):
@@ -260,7 +261,7 @@ class Supervisor:
         for _, ballot in list(self._ballots.values()):
             ballot.die(worker, why)
         for tell in self.on_worker_gone:
-            tell(worker.index)
+            tell(worker.pid)
 
     def _close_unused(self) -> None:
         """Close the sockets that nothing in force asks for.
