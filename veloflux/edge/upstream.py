@@ -151,15 +151,17 @@ class Upstream(Protocol, Timed):
             self.backend.idle.remove(self)
 
     def _read_head(self, bridge: "Bridge", data: bytes) -> None:
-        buffer = self._buffer + data if self._buffer else data
+        seen = len(self._buffer)
+        buffer = self._buffer + data if seen else data
         self._buffer = b""
         while True:
             try:
-                head = read_response(buffer, self.head)
+                head = read_response(buffer, self.head, seen)
                 if head is None:
                     self._buffer = buffer
                     return
                 buffer = buffer[len(head.raw) :]
+                seen = 0
                 if head.status >= 200 or head.status == 101:
                     break
                 self._interim += 1

@@ -11,7 +11,7 @@ from tests.support import messages
 from tests.support.oracles import read_by_llhttp
 from veloflux.core.model.traffic import Limits
 from veloflux.core.wire.error import ProtocolError
-from veloflux.core.wire.http1 import RequestHead, read_request, read_response
+from veloflux.core.wire.http1 import END, RequestHead, read_request, read_response
 from veloflux.core.wire.target import normalise_host
 
 LIMITS = Limits()
@@ -230,7 +230,7 @@ class Responses(SynchronousTestCase):
         def in_pieces() -> object:
             early = read_response(wire[:cut], None)
             self.assertIsNone(early)
-            head = read_response(wire, None)
+            head = read_response(wire, None, cut)
             assert head is not None
             return (head.status, head.status_line, head.fields.kept, head.raw)
 
@@ -255,3 +255,31 @@ class Responses(SynchronousTestCase):
         wire = b"HTTP/1.1 200 \r\nX: \xff\tb\r\nContent-Length: 0\r\n\r\n"
         self.assertIsNotNone(read_response(wire, None))
         httptools.HttpResponseParser(object()).feed_data(wire)
+
+
+class Counting(bytes):
+    """Counts how much of itself is searched for the end of a head."""
+
+    searched = 0
+
+    def find(self, *args: int) -> int:  # type: ignore[override]
+        if args[0] == END:
+            Counting.searched += len(self) - (args[1] if len(args) > 1 else 0)
+        return bytes.find(self, *args)
+
+
+class CostTests(SynchronousTestCase):
+    """(i) no input makes 100 times its own size in work"""
+
+    def test_heads_byte_by_byte_are_looked_at_once(self) -> None:
+        """L3, X2"""
+        head = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 5000
+        answer = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 5000
+        for wire, read in (
+            (head, lambda buffer, seen: read_request(buffer, LIMITS, None, seen)),
+            (answer, lambda buffer, seen: read_response(buffer, None, seen)),
+        ):
+            Counting.searched = 0
+            for size in range(1, len(wire)):
+                self.assertIsNone(read(Counting(wire[:size]), size - 1))
+            self.assertLess(Counting.searched, 10 * len(wire))

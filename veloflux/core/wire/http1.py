@@ -100,19 +100,19 @@ def read_request(
     return _unusual(method, target, fields, buffer[: end + 4])
 
 
-def read_response(buffer: bytes, last: ResponseHead | None) -> ResponseHead | None:
+def read_response(buffer: bytes, last: ResponseHead | None, seen: int = 0) -> ResponseHead | None:
     """Read the head at the start of `buffer`; None when more bytes are needed.
 
-    `last` is the head before on this connection, as in `read_request`. Raises ProtocolError with
-    status 502.
+    `last` is the head before on this connection and `seen` what was there before, as in
+    `read_request`. Raises ProtocolError with status 502.
     """
     if last is not None and buffer.startswith(last.raw):
         return last
-    end = buffer.find(END)
+    end = buffer.find(END, seen - 3 if seen > 3 else 0)
     if end < 0:
         if len(buffer) > MAX_RESPONSE_HEAD:
             raise bad_answer("size", "The backend's answer has too large a head.")
-        if grammar.BROKEN.search(buffer):
+        if grammar.BROKEN.search(buffer, seen - 1 if seen else 0):
             raise bad_answer("field", "The backend's answer has a control character in its head.")
         return None
     if end > MAX_RESPONSE_HEAD:
