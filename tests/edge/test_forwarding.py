@@ -68,6 +68,23 @@ class Framing(Forwarding):
         self.assertEqual(self.forwarded(b"\r\n" + get(b"/x")).target, b"/x")
 
 
+class Untouched(Forwarding):
+    def test_other_lines_go_on_as_they_came(self) -> None:
+        """In their order, case and white space; odd ranges (L12) are for the backend to judge."""
+        lines = (
+            b"X-Odd:  a\tb  \r\nrange: bytes=" + b"0-," * 1000 + b"\r\nACCEPT:*/*\r\nEmpty:\r\n"
+            b"Cookie: a=b\r\nX-Text: \xe9\xff\r\nCookie: c=d\r\n!#$%&'*+-.^`|~: 1\r\n"
+            b'If-Range: "x"\r\nPriority: u=1\r\n'
+        )
+        self.lines(lines)
+        self.assertIn(b"\r\n" + lines, self.rig.backend.received)
+
+    def test_a_query_goes_on_as_it_came(self) -> None:
+        """S22: it has no one form."""
+        for query in (b"?", b"??", b"?a=%2f&b=%zz&c=../..//&d=%00", b"?\"'<>[]{}|^`\\"):
+            self.assertEqual(self.forwarded(get(b"/x" + query)).target, b"/x" + query)
+
+
 class HopByHop(Forwarding):
     def test_what_is_for_this_hop_goes_no_further(self) -> None:
         """S17"""
