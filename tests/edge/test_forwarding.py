@@ -266,6 +266,16 @@ class Places(Forwarding):
                 client.close()
         self.assertEqual(self.rig.backend.attempts, 0)
 
+    def test_options_that_may_go_one_hop_less(self) -> None:
+        """RFC 9110 section 7.6.2: an intermediary counts down; what is no count goes on as it is"""
+        for said, passed in ((b"5", b"4"), (b"1", b"0"), (b"x", b"x"), (b"9" * 20, b"9" * 20)):
+            rig = Rig(self)
+            client = rig.client()
+            client.send(b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: %b\r\n\r\n" % said)
+            with variant(said.decode()):
+                rig.backend.request()
+                self.assertIn(b"Max-Forwards: %b\r\n" % passed, rig.backend.connection.received)
+
     def test_options_that_may_go_no_further(self) -> None:
         """RFC 9110 section 7.6.2"""
         client = self.rig.client()

@@ -214,6 +214,8 @@ class Downstream(Protocol, Timed):
         lines = self._lines
         if head.authority != fields.authority:
             lines = self._lines_for(fields, head.authority)
+        if head.method == b"OPTIONS":
+            lines = exchange.one_hop_less(head, lines)
         if stages.edit_request is not None:
             lines = stages.edit_request(lines)
         if bridge.accept is not None:

@@ -2,15 +2,18 @@
 is tried again. The edge carries them out.
 """
 
+import re
 from typing import NamedTuple
 
 from veloflux.core.wire.error import ProtocolError
+from veloflux.core.wire.fields import without
 from veloflux.core.wire.framing import Body, Chunked, Counted, UntilClose
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
 
 # RFC 9110 section 9.2.2; QUERY is safe by its own draft.
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"QUERY"))
 KNOWN_METHODS = IDEMPOTENT | {b"POST", b"PATCH", b"TRACE", b"CONNECT"}
+_HOPS = re.compile(rb"[1-9][0-9]{0,8}")
 _BODILESS = frozenset((204, 304))
 
 
@@ -71,6 +74,14 @@ def check_method(head: RequestHead) -> None:
         raise ProtocolError(501, "method", f"{head.method.decode()} is not served here.")
     if head.method == b"OPTIONS" and head.fields.value(b"max-forwards") == b"0":
         raise ProtocolError(204, "max_forwards", "This is as far as it may go.")
+
+
+def one_hop_less(head: RequestHead, lines: bytes) -> bytes:
+    """The field lines of an OPTIONS with its Max-Forwards counted down (RFC 9110 section 7.6.2)."""
+    value = head.fields.value(b"max-forwards")
+    if value is None or _HOPS.fullmatch(value) is None:
+        return lines
+    return without(lines, (b"max-forwards",)) + b"Max-Forwards: %d\r\n" % (int(value) - 1)
 
 
 def request_body(head: RequestHead, limit: int) -> Body:
