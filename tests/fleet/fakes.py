@@ -1,5 +1,6 @@
 """Workers that do as the test says, and snapshots to give them."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ class FakeProcess:
     end: Callable[[str], None]
     heard: list[Down] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
+    signals: list[int] = field(default_factory=list)
     was_killed: bool = False
 
     def send(self, message: Down, descriptor: int | None = None) -> None:
@@ -37,6 +39,9 @@ class FakeProcess:
             assert descriptor is not None
             self.given.append(message.address)
         self.heard.append(message)
+
+    def abort(self) -> None:
+        self.signals.append(signal.SIGABRT)
 
     def kill(self) -> None:
         if not self.was_killed:

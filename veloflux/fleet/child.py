@@ -225,7 +225,8 @@ class Child:
         except Exception:
             # A fault in counting must end neither the counting nor the traffic.
             self._log.failure("the tally failed")
-            return
+            tally = Tally()
+        # Always a word: who is silent is taken for one that hangs.
         self.channel.send(Counted(tally, self._plane.connections))
 
     def _drain(self, deadline_s: float) -> None:

@@ -16,6 +16,7 @@ from veloflux.fleet.backoff import Backoff
 from veloflux.fleet.messages import DRAIN_DEADLINE_S, Drained, Hello, Leaving, Up
 from veloflux.fleet.process import Spawner
 from veloflux.fleet.sockets import Sockets
+from veloflux.fleet.watchdog import Watchdog
 from veloflux.fleet.worker import Worker
 
 # After the drain's deadline, how long workers have to close what is left before they are killed.
@@ -63,6 +64,7 @@ class Crew:
         self._departing: list[Worker] = []
         self._empty: Deferred[None] | None = None
         self._end: IDelayedCall | None = None
+        self._watchdog = Watchdog(clock, lambda: self.everybody)
 
     def __len__(self) -> int:
         """Return how many workers there should be."""
@@ -91,6 +93,7 @@ class Crew:
             if place.worker is not None:
                 self._departing.append(place.worker)
                 place.worker.drain(DRAIN_DEADLINE_S)
+        self._watchdog.start()
         while len(self._places) < workers:
             place = _Place(len(self._places))
             self._places.append(place)
@@ -146,6 +149,7 @@ class Crew:
         return delay
 
     def _heard(self, worker: Worker, message: Up) -> None:
+        worker.silent_looks = 0
         match message:
             case Hello():
                 self._log.debug("worker {worker.index} runs, pid {worker.pid}", worker=worker)
@@ -202,6 +206,7 @@ class Crew:
     def _finish_when_empty(self) -> None:
         if self._empty is None or self._empty.called or self.everybody:
             return
+        self._watchdog.stop()
         if self._end is not None and self._end.active():
             self._end.cancel()
         self._empty.callback(None)

@@ -36,6 +36,9 @@ class Process(Protocol):
     def send(self, message: Down, descriptor: int | None = None) -> None:
         """Send a message; see `Channel.send`."""
 
+    def abort(self) -> None:
+        """End it with its stack on its standard error."""
+
     def kill(self) -> None:
         """End it without notice."""
 
@@ -121,6 +124,10 @@ class _Child(ProcessProtocol):
 
     def send(self, message: Down, descriptor: int | None = None) -> None:
         self.channel.send(message, descriptor)
+
+    def abort(self) -> None:
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess(signal.SIGABRT)  # type: ignore[union-attr]  # as below
 
     def kill(self) -> None:
         with suppress(ProcessExitedAlready):

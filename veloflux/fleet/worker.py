@@ -50,6 +50,8 @@ class Worker:
         self.state = State.STARTING
         self.version = 0
         self.connections = 0
+        # How often it was looked at since its last word: see `Watchdog`.
+        self.silent_looks = 0
         self.started = clock.seconds()
         self._clock = clock
         self._sockets = sockets
@@ -124,6 +126,11 @@ class Worker:
         """Note that it drains of its own accord."""
         if self.is_alive:
             self._become(State.DRAINING)
+
+    def abort(self) -> None:
+        """End it with its stack in the log."""
+        if self._process is not None and self.state is not State.GONE:
+            self._process.abort()
 
     def kill(self) -> None:
         """End it without notice."""
