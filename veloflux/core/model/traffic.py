@@ -8,9 +8,26 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from veloflux.core.model.address import Address
+from veloflux.core.model.policies import Compression, Cors, Mirror, RateLimit
+from veloflux.core.model.resilience import (
+    CircuitBreaker,
+    OutlierDetection,
+    Retries,
+    StickySessions,
+)
 
 Protocol = Literal["http", "tcp"]
-Algorithm = Literal["round_robin", "weighted_round_robin", "least_conn", "random"]
+Algorithm = Literal[
+    "round_robin",
+    "weighted_round_robin",
+    "least_conn",
+    "random",
+    "power_of_two",
+    "peak_ewma",
+    "ip_hash",
+    "consistent_hash",
+]
+ProxyProtocol = Literal["v1", "v2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +49,34 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that clients connect to; `pool` is where a tcp listener's connections go."""
+    """A socket that clients connect to; `pool` is where a tcp listener's connections go.
+
+    With `proxy_protocol`, each connection begins with a PROXY header that names the client.
+    `allow` and `deny` are networks; who is in `deny`, or not in an `allow` that is not empty, is
+    turned away.
+    """
 
     name: str
     address: Address
     protocol: Protocol = "http"
     pool: str | None = None
+    proxy_protocol: bool = False
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One server of a pool; its address is its identity there."""
+    """One server of a pool; its address is its identity there.
+
+    `max_connections` bounds the requests or relayed connections it works on, for all workers.
+    """
 
     address: Address
     weight: int = 1
+    max_connections: int = 0
     backup: bool = False
     enabled: bool = True
     labels: dict[str, str] = field(default_factory=dict, hash=False)
@@ -68,12 +97,14 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Deadlines towards a backend; `total_s` covers the whole request, 0 for none."""
+    """Deadlines towards a backend; `total_s` covers the whole request with all its attempts, 0 for
+    none; `queue_s` the wait until a backend may take it, 0 to wait for none."""
 
     connect_s: float = 3.0
     first_byte_s: float = 30.0
     idle_s: float = 30.0
     total_s: float = 0.0
+    queue_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +117,27 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Backends that serve the same thing, and how one of them is chosen."""
+    """Backends that serve the same thing, and how one of them is chosen.
+
+    `hash_on` is what the hashing algorithms look at: `client_ip`, `path`, `header:Name` or
+    `cookie:Name`. When less than `panic_percent` of the backends are healthy, health is no longer
+    asked for. `proxy_protocol` is the version of the header that backends get.
+    """
 
     name: str
     backends: tuple[Backend, ...]
     algorithm: Algorithm = "round_robin"
+    hash_on: str = "client_ip"
+    sticky_sessions: StickySessions | None = None
     health_check: HealthCheck | None = None
+    outlier_detection: OutlierDetection | None = OutlierDetection()
+    panic_percent: int = 0
+    slow_start_s: float = 0.0
     timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    circuit_breaker: CircuitBreaker | None = None
     keepalive: Keepalive = Keepalive()
+    proxy_protocol: ProxyProtocol | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +184,15 @@ class Route:
     request_headers: HeaderEdits = HeaderEdits()
     response_headers: HeaderEdits = HeaderEdits()
     redirect: Redirect | None = None
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    rate_limit: RateLimit | None = None
     max_body_bytes: int | None = None
     websocket: bool = True
     security_headers: bool = False
+    cors: Cors | None = None
+    mirror: Mirror | None = None
+    compression: Compression | None = None
 
 
 @dataclass(frozen=True, slots=True)
