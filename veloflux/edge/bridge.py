@@ -65,10 +65,12 @@ class Bridge(Carrier, Outcome, Timed):
 
     # The way there
 
-    def start(self, pool: Pool, lines: bytes) -> None:
-        """Send the request to one of `pool`; `lines` are the field lines it carries."""
+    def start(self, pool: Pool, lines: bytes, prelude: bytes | None) -> None:
+        """Send the request to one of `pool`; `lines` are the field lines it carries, and `prelude`
+        is what it begins with if that is the same for every backend."""
         self.pool = pool
         self._lines = lines
+        self._prelude = prelude
         if pool.timeouts.total_s:
             self.plane.deadlines.arm(self, self.started + pool.timeouts.total_s)
         self.carry(self.started)
@@ -81,15 +83,11 @@ class Bridge(Carrier, Outcome, Timed):
         self.upstream = upstream
         upstream.bridge = self
         self.sent_at = now
-        backend = upstream.backend
-        head, stages = self.head, self.lane.stages
-        authority = head.authority
-        if not authority or not stages.route.preserve_host:
-            authority = backend.authority
-        upstream.transport.write(
-            b"%b %b HTTP/1.1\r\nHost: %b\r\n%bX-Request-ID: %b\r\n\r\n"
-            % (head.method, stages.target(head), authority, self._lines, self.request_id)
-        )
+        head, prelude = self.head, self._prelude
+        if prelude is None:
+            authority = upstream.backend.authority
+            prelude = self.lane.stages.prelude(head, authority, self._lines)
+        upstream.transport.write(b"%b%b\r\n\r\n" % (prelude, self.request_id))
         if self.is_sent or head.fields.expects_continue:
             self.plane.deadlines.arm(upstream, now + self.pool.timeouts.first_byte_s)
         else:
@@ -158,8 +156,7 @@ class Bridge(Carrier, Outcome, Timed):
             self._switch(head, rest)
             return
         if exchange.is_whole(head, self.head.method, rest):
-            self._answer(head, head.fields.length_line, rest, until_close=False)
-            self._may_keep = head.fields.persistent
+            self._answer_whole(head, rest)
             self._finish(now)
             return
         answer = self.answer = exchange.relay(head, self.head.method, self.head.fields.minor)
@@ -181,6 +178,33 @@ class Bridge(Carrier, Outcome, Timed):
         else:
             self._stream(body, now)
 
+    def _answer_whole(self, head: ResponseHead, body: bytes) -> None:
+        """Write an answer that came all at once, with what was made of the same head before."""
+        self.status = head.status
+        self.bytes_out = len(body)
+        self._may_keep = head.fields.persistent
+        prelude = head.prelude
+        if not prelude or self.lane.stages.edit_response is not None:
+            prelude = self._answer_prelude(head, head.fields.length_line)
+            if head.fields.has_date and self.lane.stages.edit_response is None:
+                head.prelude = prelude
+        downstream = self.downstream
+        downstream.transport.write(
+            b"%b%b\r\n%b\r\n%b"
+            % (prelude, self.request_id, downstream.connection_lines(self, False), body)
+        )
+
+    def _answer_prelude(self, head: ResponseHead, framing: bytes) -> bytes:
+        """The head of the answer up to the value of X-Request-ID."""
+        fields = head.fields
+        lines = fields.kept + VIA
+        if not fields.has_date:
+            lines += b"Date: %b\r\n" % self.plane.date
+        edit = self.lane.stages.edit_response
+        if edit is not None:
+            lines = edit(lines)
+        return b"HTTP/1.1 %b\r\n%b%bX-Request-ID: " % (head.status_line, lines, framing)
+
     def _answer(
         self, head: ResponseHead, framing: bytes, payload: bytes, *, until_close: bool
     ) -> None:
@@ -190,20 +214,11 @@ class Bridge(Carrier, Outcome, Timed):
         answer = self.answer
         if answer is not None and answer.chunked and answer.body is not None:
             payload = encode(payload, answer.body)
-        fields = head.fields
-        lines = fields.kept + VIA
-        if not fields.has_date:
-            lines += b"Date: %b\r\n" % self.plane.date
-        edit = self.lane.stages.edit_response
-        if edit is not None:
-            lines = edit(lines)
         downstream = self.downstream
         downstream.transport.write(
-            b"HTTP/1.1 %b\r\n%b%bX-Request-ID: %b\r\n%b\r\n%b"
+            b"%b%b\r\n%b\r\n%b"
             % (
-                head.status_line,
-                lines,
-                framing,
+                self._answer_prelude(head, framing),
                 self.request_id,
                 downstream.connection_lines(self, until_close),
                 payload,

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
+from veloflux.core.flow.stages import Stages
 from veloflux.core.flow.upload import RATE_GRACE_S, Upload
 from veloflux.core.wire import hygiene
 from veloflux.core.wire.answer import answer
@@ -58,6 +59,10 @@ class Downstream(Protocol, Timed):
     _is_beginning = False
     _head: RequestHead | None = None
     _lines = b""
+    # How the last head begins for any backend of its lane, when it is the same for all.
+    _lane: Lane | None = None
+    _prelude: bytes | None = None
+    _edited = b""
     _is_last = False
     # How the log tells who it is.
     text = ""
@@ -176,13 +181,9 @@ class Downstream(Protocol, Timed):
 
     def _begin(self, head: RequestHead) -> None:
         now = self.plane.deadlines.now()
-        fields, last = head.fields, self._head
-        self._head = head if len(head.raw) <= REMEMBERED else None
-        if last is None or fields is not last.fields:
-            self._lines = self._lines_for(fields, fields.authority)
-            if self.is_trusted:
-                self.client = hygiene.client_address(fields, self.peer, self.listener.trusts)
-                self.text = ""
+        fields = head.fields
+        if head is not self._head:
+            self._meet(head, self._head)
         request_id = hygiene.request_id(fields) if self.is_trusted else None
         if request_id is None:
             request_id = self.plane.next_id()
@@ -211,22 +212,48 @@ class Downstream(Protocol, Timed):
             return
         self.bridge = bridge
         pool = lane.pool or lane.pick(self.plane.luck())
-        lines = self._lines
-        if head.authority != fields.authority:
-            lines = self._lines_for(fields, head.authority)
-        if head.method == b"OPTIONS":
-            lines = exchange.one_hop_less(head, lines)
-        if stages.edit_request is not None:
-            lines = stages.edit_request(lines)
-        if bridge.accept is not None:
-            lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        if lane is not self._lane:
+            self._lane = lane
+            self._prepare(head, stages, is_handshake=bridge.accept is not None)
+        lines, prelude = self._edited, self._prelude
         if self._head is None:
-            self._lines = b""
+            self._forget_head()
         if self.body is None:
             self.deadline = NEVER
         else:
             self._watch_body(self.limits.body_timeout_s, now)
-        bridge.start(pool, lines)
+        bridge.start(pool, lines, prelude)
+
+    def _meet(self, head: RequestHead, last: RequestHead | None) -> None:
+        """Take note of a head that is not the one before."""
+        fields = head.fields
+        self._head = head if len(head.raw) <= REMEMBERED else None
+        self._lane = None
+        if last is None or fields is not last.fields:
+            self._lines = self._lines_for(fields, fields.authority)
+            if self.is_trusted:
+                self.client = hygiene.client_address(fields, self.peer, self.listener.trusts)
+                self.text = ""
+
+    def _prepare(self, head: RequestHead, stages: Stages, *, is_handshake: bool) -> None:
+        """Make what a backend gets of `head` by the route that took it."""
+        lines = self._lines
+        if head.authority != head.fields.authority:
+            lines = self._lines_for(head.fields, head.authority)
+        if head.method == b"OPTIONS":
+            lines = exchange.one_hop_less(head, lines)
+        if stages.edit_request is not None:
+            lines = stages.edit_request(lines)
+        if is_handshake:
+            lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        self._edited = lines
+        is_same = stages.route.preserve_host and head.authority
+        self._prelude = stages.prelude(head, head.authority, lines) if is_same else None
+
+    def _forget_head(self) -> None:
+        """It is too long to be kept for a comparison with the next."""
+        self._lane = self._prelude = None
+        self._lines = self._edited = b""
 
     def _lines_for(self, fields: RequestFields, authority: bytes) -> bytes:
         scheme = self.listener.scheme

@@ -50,11 +50,19 @@ class Stages:
             raise _redirection(self._redirect, head)
         return check_handshake(head) if head.fields.upgrade and self.route.websocket else None
 
-    def target(self, head: RequestHead) -> bytes:
-        """The request target for the backend: the normalised path, less a stripped prefix."""
-        if self.strip:
-            return (head.path[self.strip :] or b"/") + head.query
-        return head.path + head.query
+    def prelude(self, head: RequestHead, authority: bytes, lines: bytes) -> bytes:
+        """The head for the backend up to the value of X-Request-ID, which is its last line.
+
+        Its target is the normalised path, less a stripped prefix.
+        """
+        path = (head.path[self.strip :] or b"/") if self.strip else head.path
+        return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%bX-Request-ID: " % (
+            head.method,
+            path,
+            head.query,
+            authority,
+            lines,
+        )
 
 
 def _redirection(redirect: Redirect, head: RequestHead) -> ProtocolError:

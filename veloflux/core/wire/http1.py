@@ -51,9 +51,12 @@ class RequestHead:
 
 
 class ResponseHead:
-    """One response's head, read from `raw`; `status_line` is the code and the reason."""
+    """One response's head, read from `raw`; `status_line` is the code and the reason.
 
-    __slots__ = ("fields", "minor", "raw", "status", "status_line")
+    `prelude` is for whoever passes it on to remember how, since a head often comes again.
+    """
+
+    __slots__ = ("fields", "minor", "prelude", "raw", "status", "status_line")
 
     def __init__(self, status_line: bytes, minor: int, fields: ResponseFields, raw: bytes) -> None:
         self.status = int(status_line[:3])
@@ -61,6 +64,7 @@ class ResponseHead:
         self.minor = minor
         self.fields = fields
         self.raw = raw
+        self.prelude = b""
 
 
 def read_request(
