@@ -30,6 +30,7 @@ class Nowhere:
     """A transport whose bytes go nowhere."""
 
     unsent = 0
+    is_clear = True
 
     def write(self, data: bytes) -> None:
         """Take the bytes."""

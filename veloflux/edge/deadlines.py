@@ -23,6 +23,8 @@ class Timed:
 
     deadline = NEVER
     slot = NEVER
+    # The earliest deadline that the slot is good enough for.
+    earliest = NEVER
 
     def expire(self, now: float) -> None:
         """The deadline has come; `deadline` is back at NEVER."""
@@ -52,7 +54,7 @@ class Deadlines:
     def arm(self, timed: Timed, deadline: float) -> None:
         """Set `timed`'s deadline, in the clock's seconds; NEVER for none."""
         timed.deadline = deadline
-        if deadline < timed.slot * RESOLUTION_S:
+        if deadline < timed.earliest:
             self._place(timed)
 
     def disarm(self, timed: Timed) -> None:
@@ -67,11 +69,13 @@ class Deadlines:
             if not others:
                 # The moment may be an hour away.
                 del self._slots[timed.slot]
-        timed.slot = NEVER
+        timed.slot = timed.earliest = NEVER
 
     def _place(self, timed: Timed) -> None:
         self._leave(timed)
-        timed.slot = max(self._turn_of(timed.deadline), self._reached) + 1
+        turn = max(self._turn_of(timed.deadline), self._reached)
+        timed.slot = turn + 1
+        timed.earliest = turn * RESOLUTION_S
         self._slots[timed.slot].add(timed)
 
     def _turn(self) -> None:
@@ -80,7 +84,7 @@ class Deadlines:
         while self._reached < last:
             self._reached += 1
             for timed in self._slots.pop(self._reached, ()):
-                timed.slot = NEVER
+                timed.slot = timed.earliest = NEVER
                 if timed.deadline <= now:
                     self._expire(timed, now)
                 elif timed.deadline != NEVER:

@@ -27,7 +27,7 @@ from veloflux.edge.farewell import Farewell
 from veloflux.edge.holdback import Holdback
 from veloflux.edge.lane import Lane
 from veloflux.edge.outcome import Refusal
-from veloflux.edge.transport import unsent
+from veloflux.edge.transport import is_clear, unsent
 from veloflux.edge.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -59,9 +59,12 @@ class Downstream(Protocol, Timed):
     _is_beginning = False
     _head: RequestHead | None = None
     _lines = b""
-    # How the last head begins for any backend of its lane, when it is the same for all.
+    # The lane of the last head in this version, how the head begins for any backend there (None
+    # when it is not the same for all), and whether it may be sent again without a question.
     _lane: Lane | None = None
+    _version = -1
     _prelude: bytes | None = None
+    _is_plain = False
     _edited = b""
     _is_last = False
     # How the log tells who it is.
@@ -94,6 +97,14 @@ class Downstream(Protocol, Timed):
         if bridge is not None and self.body is not None and bridge.is_ready:
             self._read_body(self.body, data)
             return
+        if bridge is None and not self._buffer:
+            head = self._head
+            if head is not None and data == head.raw and is_clear(self.transport):
+                # The commonest case: the request before comes again, and nothing else.
+                self._start(head)
+                if self.bridge is None:
+                    self._read_heads()
+                return
         self._buffer = self._buffer + data if self._buffer else data
         if bridge is None:
             self._read_heads()
@@ -123,13 +134,16 @@ class Downstream(Protocol, Timed):
                 return
             self._buffer = self._buffer[len(head.raw) :]
             self._seen = 0
-            self._head_since = NEVER
             begun += 1
-            self._is_beginning = True
-            self._begin(head)
-            self._is_beginning = False
+            self._start(head)
         if self.bridge is None and not self._is_closing:
             self._wait_for_request(self.plane.deadlines.now())
+
+    def _start(self, head: RequestHead) -> None:
+        self._head_since = NEVER
+        self._is_beginning = True
+        self._begin(head)
+        self._is_beginning = False
 
     def _wait_for_turn(self) -> None:
         """Requests that need no backend are answered as fast as they are read: the others that
@@ -181,9 +195,24 @@ class Downstream(Protocol, Timed):
 
     def _begin(self, head: RequestHead) -> None:
         now = self.plane.deadlines.now()
-        fields = head.fields
+        lane = self._lane
+        if (
+            lane is None
+            or head is not self._head
+            or self._version != self.plane.version
+            or not self._is_plain
+        ):
+            self._admit(head, now)
+            return
+        self.deadline = NEVER
+        self.bridge = Bridge(self, head, lane, self.plane.next_id(), now)
+        self.bridge.start(lane.pool or lane.pick(self.plane.luck()), self._edited, self._prelude)
+
+    def _admit(self, head: RequestHead, now: float) -> None:
+        """Find out what becomes of a request."""
         if head is not self._head:
             self._meet(head, self._head)
+        fields = head.fields
         request_id = hygiene.request_id(fields) if self.is_trusted else None
         if request_id is None:
             request_id = self.plane.next_id()
@@ -215,6 +244,7 @@ class Downstream(Protocol, Timed):
         if lane is not self._lane:
             self._lane = lane
             self._prepare(head, stages, is_handshake=bridge.accept is not None)
+        self._version = self.plane.version
         lines, prelude = self._edited, self._prelude
         if self._head is None:
             self._forget_head()
@@ -237,9 +267,9 @@ class Downstream(Protocol, Timed):
 
     def _prepare(self, head: RequestHead, stages: Stages, *, is_handshake: bool) -> None:
         """Make what a backend gets of `head` by the route that took it."""
-        lines = self._lines
-        if head.authority != head.fields.authority:
-            lines = self._lines_for(head.fields, head.authority)
+        fields, lines = head.fields, self._lines
+        if head.authority != fields.authority:
+            lines = self._lines_for(fields, head.authority)
         if head.method == b"OPTIONS":
             lines = exchange.one_hop_less(head, lines)
         if stages.edit_request is not None:
@@ -247,6 +277,8 @@ class Downstream(Protocol, Timed):
         if is_handshake:
             lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
         self._edited = lines
+        # A trusted proxy may name each request itself.
+        self._is_plain = fields.length == 0 and not self.is_trusted and not stages.judges(head)
         is_same = stages.route.preserve_host and head.authority
         self._prelude = stages.prelude(head, head.authority, lines) if is_same else None
 
@@ -453,6 +485,7 @@ class Downstream(Protocol, Timed):
         if self._is_closing:
             return
         self._is_closing = True
+        self._head = None
         self._buffer = b""
         self.body = None
         self.plane.deadlines.disarm(self)

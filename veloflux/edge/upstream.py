@@ -63,7 +63,13 @@ class Upstream(Protocol, Timed):
             self.abort()
             return
         if not self.is_answering:
-            self._read_head(bridge, data)
+            head = self.head
+            if head is not None and not self._buffer and data.startswith(head.raw):
+                # Most answers of a backend begin alike.
+                self.is_answering = True
+                bridge.answered(head, data[len(head.raw) :])
+            else:
+                self._read_head(bridge, data)
             return
         body = self.body
         assert body is not None

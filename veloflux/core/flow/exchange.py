@@ -14,7 +14,7 @@ from veloflux.core.wire.http1 import RequestHead, ResponseHead
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"QUERY"))
 KNOWN_METHODS = IDEMPOTENT | {b"POST", b"PATCH", b"TRACE", b"CONNECT"}
 _HOPS = re.compile(rb"[1-9][0-9]{0,8}")
-_BODILESS = frozenset((204, 304))
+BODILESS = frozenset((204, 304))
 
 
 class Failure(NamedTuple):
@@ -105,7 +105,7 @@ def relay(head: ResponseHead, method: bytes, client_minor: int) -> Relay:
     """How to pass an answer on (RFC 9112 section 6.3)."""
     fields = head.fields
     length = fields.length
-    if method == b"HEAD" or head.status in _BODILESS:
+    if method == b"HEAD" or head.status in BODILESS:
         if length is None or head.status == 204:
             return _NOTHING
         return Relay(None, fields.length_line, False, False)
@@ -122,7 +122,7 @@ def relay(head: ResponseHead, method: bytes, client_minor: int) -> Relay:
 def is_whole(head: ResponseHead, method: bytes, rest: bytes) -> bool:
     """Whether `rest`, which came with the head, is the whole body and nothing else: the commonest
     case, which needs no decoder."""
-    return len(rest) == head.fields.length and method != b"HEAD" and head.status not in _BODILESS
+    return len(rest) == head.fields.length and method != b"HEAD" and head.status not in BODILESS
 
 
 def may_retry_reused(head: RequestHead) -> bool:

@@ -38,6 +38,10 @@ class Stages:
         if route.redirect is not None and _REFERENCE.fullmatch(route.redirect.to) is None:
             raise ValueError(f"{route.redirect.to!r} cannot be the value of Location")
 
+    def judges(self, head: RequestHead) -> bool:
+        """Whether `admit` has anything to say of requests with this head."""
+        return head.method in CHECKED_METHODS or self._redirect is not None or head.fields.upgrade
+
     def admit(self, head: RequestHead) -> bytes | None:
         """Raise ProtocolError for a request that is answered here, redirects included.
 
