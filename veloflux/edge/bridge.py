@@ -410,6 +410,6 @@ class Bridge(Carrier, Outcome, Timed):
         backend = self.backend
         if backend is not None:
             if self.answered_at:
-                backend.latency.observe(self.answered_at - self.sent_at)
+                backend.durations.observe(self.answered_at - self.sent_at)
             self.leave_backend(self.status if self.answered_at else 0)
         self.plane.record(self, now, termination)

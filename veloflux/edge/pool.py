@@ -10,6 +10,7 @@ from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.model.traffic import Pool as PoolModel
 from veloflux.core.policy.balance.algorithms import PICKERS
 from veloflux.core.policy.balance.candidate import Picker, usable
+from veloflux.core.policy.balance.latency import PeakEwma
 from veloflux.edge.histogram import Histogram
 from veloflux.edge.tally import CODE_CLASSES, Counted, by_class, distribution, increase
 
@@ -21,7 +22,8 @@ class Backend:
     """One backend: what is configured, what is going on, what was counted.
 
     `text` is what the log says of it. `idle` holds kept connections, the last used at the end;
-    `answers` counts by the first digit of the status, with failures at 0.
+    `answers` counts by the first digit of the status, with failures at 0. `durations` is for the
+    metrics, `latency` for the picker.
     """
 
     def __init__(self, pool: "Pool", model: BackendModel) -> None:
@@ -33,11 +35,17 @@ class Backend:
         self.inflight = 0
         self.connections = 0
         self.is_unhealthy = False
+        self.is_ejected = False
         self.is_retired = False
         self.idle: list[Upstream] = []
         self.answers = [0] * len(CODE_CLASSES)
-        self.latency = Histogram(LATENCY_BUCKETS)
+        self.durations = Histogram(LATENCY_BUCKETS)
+        self.latency = PeakEwma()
         self.configure(model)
+
+    @property
+    def load(self) -> int:
+        return self.inflight
 
     def configure(self, model: BackendModel) -> None:
         self.model = model
@@ -51,7 +59,7 @@ class Backend:
         labels = (self.pool.name, self.name)
         answers, self.answers = self.answers, [0] * len(CODE_CLASSES)
         yield from by_class(metrics.UPSTREAM_REQUESTS, labels, answers)
-        yield from distribution(metrics.UPSTREAM_DURATION, labels, self.latency)
+        yield from distribution(metrics.UPSTREAM_DURATION, labels, self.durations)
 
     def retire(self) -> None:
         """Leave the pool: what is in flight finishes, nothing is kept."""
@@ -118,8 +126,8 @@ class Pool:
         return list(self.backends.values())
 
     def _choose(self) -> None:
-        candidates = usable(self.backends.values())
-        self.picker = PICKERS[self.model.algorithm](candidates, self._luck)
+        candidates = usable(self.backends.values(), self.model.panic_percent)
+        self.picker = PICKERS[self.model.algorithm](candidates.members, self._luck)
 
 
 # Where there is none: it has no backends.

@@ -1,5 +1,4 @@
 from collections import Counter
-from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
 from math import gcd
@@ -9,23 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.core.policy.balance.server import Server, no_luck
 from veloflux.core.policy.balance.round_robin import (
     CYCLE_LIMIT,
     RoundRobin,
     WeightedRoundRobin,
     schedule,
 )
-
-
-@dataclass(frozen=True)
-class Server:
-    name: str
-    weight: int = 1
-    inflight: int = 0
-
-
-def no_luck() -> float:
-    return 0.0
 
 
 class RoundRobinTests(SynchronousTestCase):

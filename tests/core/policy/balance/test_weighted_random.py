@@ -1,17 +1,9 @@
 from collections import Counter
-from dataclasses import dataclass
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.core.policy.balance.server import Server
 from veloflux.core.policy.balance.weighted_random import WeightedRandom
-
-
-@dataclass(frozen=True)
-class Server:
-    name: str
-    weight: int = 1
-    inflight: int = 0
-
 
 B = Server("b", 2)
 

@@ -9,7 +9,7 @@ which is one or a few, not that of backends.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from math import gcd
 from typing import Generic
 
@@ -20,6 +20,8 @@ from veloflux.core.policy.balance.candidate import C, Luck
 CYCLE_LIMIT = 16_384
 # Steps taken before the first pick, so that workers do not all begin alike.
 _HEAD_START = 256
+# Turns of a cycle in which short ones are repeated.
+_WRITTEN_OUT = 64
 # Turns passed to find one that is not excluded, before any other will do.
 _PATIENCE = 64
 
@@ -27,27 +29,45 @@ _PATIENCE = 64
 class RoundRobin(Generic[C]):
     """Every backend in turn, weights ignored."""
 
-    __slots__ = ("_candidates", "_turns")
+    __slots__ = ("_ahead", "_candidates", "_later", "_turns")
 
     def __init__(self, candidates: Sequence[C], luck: Luck) -> None:
         self._candidates = [c for c in candidates if c.weight > 0]
-        self._turns = schedule([(c, self._share(c)) for c in self._candidates], luck)
+        self._later = schedule([(c, self._share(c)) for c in self._candidates], luck)
+        # Turns that were looked at and not taken; they come before the later ones.
+        self._ahead: Iterator[C] = iter(())
+        self._turns = self._later
 
     @staticmethod
     def _share(candidate: C) -> int:
         return 1
 
-    def pick(self, excluded: Collection[object] = ()) -> C | None:
+    def pick(
+        self, excluded: Collection[object] = (), key: bytes = b"", now: float = 0.0
+    ) -> C | None:
         if excluded:
-            return self._pick_other(excluded)
+            return self._pick_other(excluded, [])
         return next(self._turns, None)
 
-    def _pick_other(self, excluded: Collection[object]) -> C | None:
+    def peek(
+        self, excluded: Collection[object] = (), key: bytes = b"", now: float = 0.0
+    ) -> C | None:
+        passed: list[C] = []
+        picked = self._pick_other(excluded, passed)
+        self._ahead = iter([*passed, *self._ahead])
+        self._turns = chain(self._ahead, self._later)
+        return picked
+
+    def scores(self, key: bytes = b"", now: float = 0.0) -> list[tuple[C, float]]:
+        return []
+
+    def _pick_other(self, excluded: Collection[object], passed: list[C]) -> C | None:
+        """Take turns up to one that is not excluded, noting in `passed` all that were taken."""
         left = [c for c in self._candidates if c not in excluded]
         if not left:
             return None
-        for _ in range(_PATIENCE):
-            turn = next(self._turns)
+        for turn in islice(self._turns, _PATIENCE):
+            passed.append(turn)
             if turn not in excluded:
                 return turn
         return left[0]
@@ -82,7 +102,8 @@ def schedule(shares: Sequence[tuple[C, int]], luck: Luck) -> Iterator[C]:
     for turn in islice(steps, length):
         turns.append(turn)
         yield turn
-    yield from cycle(turns)
+    # Beginning a cycle anew costs as much as a turn: a short one is written out some times.
+    yield from cycle(turns * (_WRITTEN_OUT // length or 1))
 
 
 def _steps(shares: Sequence[tuple[C, int]], luck: Luck) -> Iterator[C]:

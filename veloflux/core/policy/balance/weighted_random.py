@@ -17,8 +17,15 @@ class WeightedRandom(Generic[C]):
         self._luck = luck
         self._split = Split((c, c.weight) for c in candidates)
 
-    def pick(self, excluded: Collection[object] = ()) -> C | None:
+    def pick(
+        self, excluded: Collection[object] = (), key: bytes = b"", now: float = 0.0
+    ) -> C | None:
         if excluded:
             left = Split((c, c.weight) for c in self._candidates if c not in excluded)
             return left.pick(self._luck())
         return self._split.pick(self._luck())
+
+    peek = pick  # it has no state but its luck
+
+    def scores(self, key: bytes = b"", now: float = 0.0) -> list[tuple[C, float]]:
+        return []
