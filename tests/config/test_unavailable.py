@@ -12,7 +12,7 @@ from tests.config.files import (
     with_route,
 )
 from veloflux.config.explain import section_at
-from veloflux.config.pools import ALGORITHMS
+from veloflux.config.pools import ALGORITHMS, ALIASES
 from veloflux.config.unavailable import AVAILABLE_ALGORITHMS, UNAVAILABLE
 
 _TLS = "{certificates: [{cert: a.pem, key: a.key}]}"
@@ -24,7 +24,7 @@ ASKED: tuple[tuple[str, str], ...] = (
     ("admin.cors_origins", SMALLEST + "admin: {cors_origins: ['https://a']}\n"),
     ("listeners[0].tls", with_listener(f"tls: {_TLS}")),
     ("listeners[0].proxy_protocol", with_listener("proxy_protocol: true")),
-    ("pools[0].algorithm", with_pool("algorithm: peak_ewma")),
+    ("pools[0].algorithm", with_pool("algorithm: adaptive")),
     ("pools[0].hash_on", with_pool("hash_on: client_ip")),
     ("pools[0].sticky_sessions", with_pool("sticky_sessions: {cookie: a}")),
     ("pools[0].backends[0].max_connections", with_backend("max_connections: 5")),
@@ -90,7 +90,7 @@ class Unavailable(SynchronousTestCase):
     def test_each_algorithm_is_available_or_refused_by_name(self) -> None:
         for name in (*ALGORITHMS, "p2c"):
             found = problems(with_pool(f"algorithm: {name}"))
-            if name in AVAILABLE_ALGORITHMS:
+            if ALIASES.get(name, name) in AVAILABLE_ALGORITHMS:
                 self.assertEqual(found, ())
             else:
                 self.assertIn(f'algorithm: "{name}" is not available', found[0].message)

@@ -13,7 +13,7 @@ from veloflux.config.quantities import parse_duration
 from veloflux.config.scalars import retype
 from veloflux.config.wording import Loc, quote
 
-AVAILABLE_ALGORITHMS = ALGORITHMS[:4]
+AVAILABLE_ALGORITHMS = ALGORITHMS[:8]
 _RETRIED = ["connect_failure", "refused"]
 
 

@@ -2,7 +2,11 @@
 
 from veloflux.core.model.traffic import Algorithm
 from veloflux.core.policy.balance.candidate import Factory
+from veloflux.core.policy.balance.consistent_hash import ConsistentHash
+from veloflux.core.policy.balance.ip_hash import IpHash
 from veloflux.core.policy.balance.least_conn import LeastConn
+from veloflux.core.policy.balance.peak_ewma import PeakEwmaOfTwo
+from veloflux.core.policy.balance.power_of_two import PowerOfTwo
 from veloflux.core.policy.balance.round_robin import RoundRobin, WeightedRoundRobin
 from veloflux.core.policy.balance.weighted_random import WeightedRandom
 
@@ -11,4 +15,13 @@ PICKERS: dict[Algorithm, Factory] = {
     "weighted_round_robin": WeightedRoundRobin,
     "least_conn": LeastConn,
     "random": WeightedRandom,
+    "power_of_two": PowerOfTwo,
+    "peak_ewma": PeakEwmaOfTwo,
+    "ip_hash": IpHash,
+    "consistent_hash": ConsistentHash,
 }
+
+# Those that look at the key; nobody else needs one made.
+KEYED: frozenset[Algorithm] = frozenset({"ip_hash", "consistent_hash"})
+# Those that look at the latency and the time.
+TIMED: frozenset[Algorithm] = frozenset({"peak_ewma"})

@@ -1,0 +1,36 @@
+"""How much does a backend get that has just come (back)? A share that grows from 10 % to all.
+
+Slow start, as in HAProxy (`slowstart`), nginx (`slow_start`) and Envoy with an aggression of 1: the
+share is the age over the time it takes. A process that is cold, with empty caches and few
+connections, would drown in its full share at once, all the more under algorithms that love an idle
+backend.
+"""
+
+# Weights are counted in hundredths, so that the share of the lightest can grow, too. All backends
+# of a pool with slow start go through `ramp`: its numbers compare with each other alone.
+_PARTS = 100
+# The least share, in percent. From nothing, there would be no traffic to warm it up, and in a pool
+# where all are new the first would get everything; Envoy's min_weight_percent is the same.
+_FLOOR = 10
+
+
+def ramp(weight: int, age_s: float, slow_start_s: float) -> int:
+    """The weight in force, in hundredths of `weight`'s unit, `age_s` after it began.
+
+    Never less than it was at a younger age. A weight of 0 stays 0, and with no `slow_start_s` all
+    of it is there from the start.
+    """
+    if slow_start_s <= 0 or age_s >= slow_start_s:
+        return weight * _PARTS
+    return weight * max(int(_PARTS * max(age_s, 0.0) / slow_start_s), _FLOOR)
+
+
+def moments(slow_start_s: float, steps: int = 18) -> list[float]:
+    """The ages at which to compute the weight anew, rising; the last is when all of it is there.
+
+    They are few, since a picker is made anew at each: 18 steps of a twentieth of the weight.
+    """
+    if slow_start_s <= 0:
+        return []
+    first = slow_start_s * _FLOOR / _PARTS  # until here it is the floor
+    return [first + (slow_start_s - first) * i / steps for i in range(1, steps)] + [slow_start_s]
