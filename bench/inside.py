@@ -62,7 +62,7 @@ def connect(*, log: bool) -> Any:
     """A client's connection to a plane with one route to two backends."""
     plane = Plane(StillReactor(), time.time, Random(1).random, b"bench")  # noqa: TID251
     backends = tuple(Backend(Address("127.0.0.1", port)) for port in (9001, 9002))
-    plane.pools = {"app": RunningPool(Pool("app", backends), plane.luck)}
+    plane.pools = {"app": RunningPool(Pool("app", backends), plane)}
     route = Route("app", pools=(Share("app"),))
     plane.table = Table([(route, Lane(route, plane.pools, Tally("app")))])
     if log:

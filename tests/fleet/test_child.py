@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fleet.fakes import LOCAL, snapshot
 from veloflux.core.model.metrics import Sample, Tally
 from veloflux.core.model.traffic import Route, Snapshot
+from veloflux.fleet.cells import Cells
 from veloflux.fleet.channel import Channel
 from veloflux.fleet.child import LOOK_S, TALLY_S, Child
 from veloflux.fleet.messages import (
@@ -57,7 +58,7 @@ class Plane:
         self.calls.append(("prepare", snapshot.version))
         self.prepared = snapshot
 
-    def commit(self, version: int) -> None:
+    def commit(self, version: int, cells: Cells) -> None:
         self.calls.append(("commit", version))
 
     def mark(self, pool: str, backend: str, healthy: bool) -> None:

@@ -31,6 +31,11 @@ from veloflux.fleet.worker import START_DEADLINE_S, State
 OTHER = Address("127.0.0.2", 0)
 
 
+def commit(version: int, backend: str = "127.0.0.1:9001", cell: int = 0) -> Commit:
+    """What a worker is told of a version with the one pool of these tests."""
+    return Commit(version, {"app": {backend: cell}})
+
+
 class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -154,7 +159,7 @@ class RolloutTests(Case):
         self.assertIn("worker 1 refused it: cannot open /var/log/x", str(failure.value))
         self.assertEqual(self.supervisor.version, 1)
         self.assertNotIn(OTHER, self.sockets)
-        self.assertEqual(one.last(Commit), Commit(1))
+        self.assertEqual(one.last(Commit), commit(1))
         self.assertFalse(one.was_killed or two.was_killed)
 
     def test_after_a_refusal_the_next_one_works(self) -> None:
@@ -184,7 +189,7 @@ class RolloutTests(Case):
         self.assertIn("no answer from worker 1", str(failure.value))
         # Its late answer is nobody's any more.
         two.prepare()
-        self.assertEqual(two.last(Commit), Commit(1))
+        self.assertEqual(two.last(Commit), commit(1))
 
     def test_a_port_that_cannot_be_bound_changes_nothing(self) -> None:
         one, _ = self.start()
@@ -200,13 +205,13 @@ class RolloutTests(Case):
         done = self.apply(snapshot(2, LOCAL))
         one.prepare()
         two.end("killed by signal 9 (SIGKILL)")
-        self.assertEqual(one.last(Commit), Commit(2))
+        self.assertEqual(one.last(Commit), commit(2))
         one.apply()
         self.successResultOf(done)
         self.clock.advance(0)
         successor = self.processes[2]
         self.assertEqual(successor.kinds(), ["Listen", "Prepare", "Commit"])
-        self.assertEqual(successor.last(Commit), Commit(2))
+        self.assertEqual(successor.last(Commit), commit(2))
 
     def test_a_successor_that_started_before_the_decision_is_brought_along(self) -> None:
         one, two = self.start()
@@ -214,11 +219,11 @@ class RolloutTests(Case):
         two.end("killed by signal 9 (SIGKILL)")
         self.clock.advance(0)
         successor = self.processes[2]
-        self.assertEqual(successor.last(Commit), Commit(1))
+        self.assertEqual(successor.last(Commit), commit(1))
         one.prepare()
         one.apply()
         self.assertNoResult(done)
-        self.assertEqual(successor.last(Commit), Commit(2))
+        self.assertEqual(successor.last(Commit), commit(2))
         successor.apply()
         self.successResultOf(done)
 
@@ -229,7 +234,7 @@ class RolloutTests(Case):
         two.end("killed by signal 11 (SIGSEGV)")
         self.failureResultOf(done, RolloutError)
         self.clock.advance(0)
-        self.assertEqual([p.last(Commit) for p in self.processes[2:]], [Commit(1), Commit(1)])
+        self.assertEqual([p.last(Commit) for p in self.processes[2:]], [commit(1), commit(1)])
 
     def test_one_that_prepares_but_does_not_apply_is_killed_and_replaced(self) -> None:
         one, two = self.start()
@@ -241,7 +246,7 @@ class RolloutTests(Case):
         self.successResultOf(done)
         self.assertTrue(two.was_killed)
         self.clock.advance(1)
-        self.assertEqual(self.processes[2].last(Commit), Commit(2))
+        self.assertEqual(self.processes[2].last(Commit), commit(2))
 
     def test_more_workers(self) -> None:
         one, two = self.start()
@@ -277,7 +282,7 @@ class MarkTests(Case):
         self.assertEqual(one.heard[-1], mark)
         one.end("killed by signal 9 (SIGKILL)")
         self.clock.advance(0)
-        self.assertEqual(self.processes[2].heard[-2:], [Commit(1), mark])
+        self.assertEqual(self.processes[2].heard[-2:], [commit(1), mark])
 
     def test_the_latest_mark_counts(self) -> None:
         one, _ = self.start()
@@ -286,7 +291,7 @@ class MarkTests(Case):
         one.end("killed by signal 9 (SIGKILL)")
         self.clock.advance(0)
         self.assertEqual(
-            self.processes[2].heard[-2:], [Commit(1), Mark("app", "127.0.0.1:9001", healthy=True)]
+            self.processes[2].heard[-2:], [commit(1), Mark("app", "127.0.0.1:9001", healthy=True)]
         )
 
     def test_marks_of_removed_backends_are_forgotten(self) -> None:
@@ -295,7 +300,7 @@ class MarkTests(Case):
         done = self.apply(snapshot(2, LOCAL, backend="127.0.0.1:9002"))
         one.prepare()
         two.prepare()
-        self.assertEqual(one.heard[-1], Commit(2))
+        self.assertEqual(one.heard[-1], commit(2, "127.0.0.1:9002", 1))
         one.apply()
         two.apply()
         self.successResultOf(done)
@@ -306,7 +311,7 @@ class MarkTests(Case):
         done = self.apply(snapshot(2, LOCAL))  # its pool has no health check
         one.prepare()
         two.prepare()
-        self.assertEqual(one.heard[-2:], [Commit(2), Mark("app", "127.0.0.1:9001", healthy=True)])
+        self.assertEqual(one.heard[-2:], [commit(2), Mark("app", "127.0.0.1:9001", healthy=True)])
         one.apply()
         two.apply()
         self.successResultOf(done)
@@ -319,7 +324,7 @@ class MarkTests(Case):
         self.apply(replace(checked, pools=(pool,)))
         one.prepare()
         two.prepare()
-        self.assertEqual(one.heard[-2:], [Commit(2), Mark("app", "127.0.0.1:9001", healthy=False)])
+        self.assertEqual(one.heard[-2:], [commit(2), Mark("app", "127.0.0.1:9001", healthy=False)])
 
 
 class DeathTests(Case):
@@ -359,7 +364,7 @@ class DeathTests(Case):
         self.processes[-1].end("exit code 1")
         done = self.apply(snapshot(2, LOCAL), workers=1)
         self.clock.advance(0)
-        self.assertEqual(self.processes[-1].last(Commit), Commit(2))
+        self.assertEqual(self.processes[-1].last(Commit), commit(2))
         self.successResultOf(done)
 
     def test_a_start_that_the_system_denies_is_tried_again(self) -> None:
@@ -368,7 +373,7 @@ class DeathTests(Case):
         self.spawner.failures = 2
         one.end("killed by signal 9 (SIGKILL)")
         self.clock.pump([0, 0.25, 0.5])
-        self.assertEqual(self.processes[-1].last(Commit), Commit(1))
+        self.assertEqual(self.processes[-1].last(Commit), commit(1))
 
     def test_one_that_refuses_what_is_in_force_is_replaced(self) -> None:
         one, _ = self.start()
@@ -382,7 +387,7 @@ class DeathTests(Case):
     def test_one_that_leaves_has_its_successor_before_it_is_gone(self) -> None:
         one, _ = self.start()
         one.say(Leaving())
-        self.assertEqual(self.processes[2].last(Commit), Commit(1))
+        self.assertEqual(self.processes[2].last(Commit), commit(1))
         self.assertEqual(
             [(w.index, w.state) for w in self.supervisor.status()],
             [(0, State.DRAINING), (0, State.STARTING), (1, State.SERVING)],
@@ -481,7 +486,7 @@ class DrainTests(Case):
         self.assertIn("draining", str(failure.value))
         self.assertNotIn(OTHER, self.sockets)
         self.assertNotIn(LOCAL, self.sockets)
-        self.assertEqual(one.last(Commit), Commit(1))
+        self.assertEqual(one.last(Commit), commit(1))
 
     def test_refuses_to_apply_anything_more(self) -> None:
         self.start()
@@ -503,4 +508,4 @@ class StaleAnswerTests(Case):
         one.say(Prepared(1))
         two.prepare()
         self.assertNoResult(done)
-        self.assertEqual(two.last(Commit), Commit(1))
+        self.assertEqual(two.last(Commit), commit(1))

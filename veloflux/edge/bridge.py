@@ -16,11 +16,13 @@ from veloflux.core.wire.framing import Body, Counted, UntilClose, encode
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
 from veloflux.core.wire.hygiene import VIA
 from veloflux.core.wire.upgrade import switching
+from veloflux.edge.backend import Backend
 from veloflux.edge.carrier import Carrier
+from veloflux.edge.compression import Recoding
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.lane import Lane
 from veloflux.edge.outcome import Outcome
-from veloflux.edge.pool import Backend, Pool
+from veloflux.edge.pool import Pool
 from veloflux.edge.splice import WORTH_BYTES
 from veloflux.edge.transport import unsent
 from veloflux.edge.tunnel import Tunnel
@@ -42,6 +44,7 @@ class Bridge(Carrier, Outcome, Timed):
 
     upstream: Upstream | None = None
     answer: Relay | None = None
+    recoding: Recoding | None = None
     accept: bytes | None = None
     _upload: Valve | None = None
     _download: Valve | None = None
@@ -56,6 +59,7 @@ class Bridge(Carrier, Outcome, Timed):
         self.downstream = downstream
         self.plane = downstream.plane
         self.head = head
+        self.client = downstream.client
         self.lane = lane
         self.tally = lane.tally
         self.request_id = request_id
@@ -155,11 +159,17 @@ class Bridge(Carrier, Outcome, Timed):
         if head.status == 101:
             self._switch(head, rest)
             return
-        if exchange.is_whole(head, self.head.method, rest):
+        compressing = self.lane.compressing
+        recoding = None if compressing is None else compressing.begin(self.head, head)
+        if recoding is None and exchange.is_whole(head, self.head.method, rest):
             self._answer_whole(head, rest)
             self._finish(now)
             return
-        answer = self.answer = exchange.relay(head, self.head.method, self.head.fields.minor)
+        answer = exchange.relay(head, self.head.method, self.head.fields.minor)
+        if recoding is not None:
+            self.recoding = recoding
+            answer = recoding.relay(answer)
+        self.answer = answer
         body = answer.body
         payload = b""
         if body is not None:
@@ -203,6 +213,8 @@ class Bridge(Carrier, Outcome, Timed):
         edit = self.lane.stages.edit_response
         if edit is not None:
             lines = edit(lines)
+        if self.recoding is not None:
+            lines = self.recoding.lines(lines)
         return b"HTTP/1.1 %b\r\n%b%bX-Request-ID: " % (head.status_line, lines, framing)
 
     def _answer(
@@ -210,8 +222,10 @@ class Bridge(Carrier, Outcome, Timed):
     ) -> None:
         """Write the head of the answer, and the first of its body."""
         self.status = head.status
-        self.bytes_out = len(payload)
         answer = self.answer
+        if self.recoding is not None and answer is not None and answer.body is not None:
+            payload = self.recoding.squeeze(payload, answer.body)
+        self.bytes_out = len(payload)
         if answer is not None and answer.chunked and answer.body is not None:
             payload = encode(payload, answer.body)
         downstream = self.downstream
@@ -242,6 +256,8 @@ class Bridge(Carrier, Outcome, Timed):
 
     def _splice_answer(self, body: Body) -> None:
         """Let the system move the rest of the answer's body, when it is worth it."""
+        if self.recoding is not None and not self.recoding.is_as_it_was:
+            return
         if isinstance(body, Counted) and body.left >= WORTH_BYTES and self._download is not None:
             self._download.splice(
                 body.left,
@@ -259,6 +275,8 @@ class Bridge(Carrier, Outcome, Timed):
     def answer_data(self, payload: bytes, body: Body) -> None:
         """Some of the answer's body; `body` is its decoder, done or not."""
         assert self.answer is not None
+        if self.recoding is not None:
+            payload = self.recoding.squeeze(payload, body)
         self.bytes_out += len(payload)
         if self.answer.chunked:
             payload = encode(payload, body)
@@ -364,6 +382,8 @@ class Bridge(Carrier, Outcome, Timed):
     def client_gone(self, termination: str) -> None:
         """The client's connection is lost, or not worth having: stop the backend's work."""
         if not self._is_over:
+            if self._place is not None:
+                termination = "CQ"
             self._drop_backend()
             if not self.answered_at:
                 # No answer, and no fault of the backend.
@@ -391,6 +411,7 @@ class Bridge(Carrier, Outcome, Timed):
 
     def _drop_backend(self) -> None:
         self._close_valves()
+        self.leave_queue()
         self.forget_dialling()
         upstream, self.upstream = self.upstream, None
         if upstream is not None:

@@ -10,8 +10,11 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
+from veloflux.core.wire.http1 import RequestHead
+from veloflux.edge.backend import Backend
 from veloflux.edge.dial import dial, failure_of
-from veloflux.edge.pool import Backend, Pool
+from veloflux.edge.pool import Pool
+from veloflux.edge.queue import Place
 from veloflux.edge.transport import has_ended
 
 if TYPE_CHECKING:
@@ -25,11 +28,16 @@ _TIMEOUTS_TRIED = 1
 class Carrier:
     """What a request and a relayed connection have in common on their way to a backend.
 
-    `backend` is the one at work, counted in its `inflight` until `leave_backend`.
+    `backend` is the one at work, counted in its `inflight` until `leave_backend`. `head` and
+    `client` are what it may be chosen by, `pick_reason` what it was chosen by, when that is not
+    simply the pool's algorithm.
     """
 
     plane: "Plane"
     pool: Pool
+    head: RequestHead
+    client: str
+    pick_reason = ""
     backend: Backend | None = None
     last_backend: Backend | None = None
     attempts = 0
@@ -40,15 +48,21 @@ class Carrier:
     failure: Failure | None = None
     _dialling: "Dialling | None" = None
     _tried: tuple[Backend, ...] = ()
+    _place: Place | None = None
+    _waits_until = 0.0
 
     def carry(self, now: float) -> None:
         """Make one attempt with a backend not yet tried; one of the two calls below follows."""
-        backend = self.pool.picker.pick(self._tried)
+        pool = self.pool
+        if pool.is_simple:
+            backend = pool.picker.pick(self._tried)
+        else:
+            backend, self.pick_reason = pool.choose(self.head, self.client, self._tried)
         if backend is None:
-            self.gave_up(self.failure or exchange.NO_BACKEND)
+            self._wait_or_give_up(now)
             return
         self.backend = self.last_backend = backend
-        backend.inflight += 1
+        backend.enter()
         self.attempts += 1
         while backend.idle and self.takes_idle:
             upstream = backend.idle.pop()
@@ -57,6 +71,34 @@ class Carrier:
                 return
             upstream.close()
         self.dial(backend)
+
+    def _wait_or_give_up(self, now: float) -> None:
+        pool = self.pool
+        if pool.queue is None or not pool.is_worth_waiting(self._tried):
+            self.gave_up(self.failure or exchange.NO_BACKEND)
+            return
+        if not self._waits_until:
+            self._waits_until = now + pool.timeouts.queue_s
+        if len(pool.queue) >= pool.max_pending or self._waits_until <= now:
+            self.gave_up(exchange.BUSY)
+        else:
+            self._place = pool.queue.join(self, self._waits_until)
+
+    def take_turn(self) -> None:
+        """A backend may be free by now."""
+        self._place = None
+        self.carry(self.plane.deadlines.now())
+
+    def waited_in_vain(self) -> None:
+        """None was in time."""
+        self._place = None
+        self.gave_up(exchange.QUEUE_TIMEOUT)
+
+    def leave_queue(self) -> None:
+        """Nobody wants a backend any more."""
+        if self._place is not None:
+            self._place.leave()
+            self._place = None
 
     def attached(self, upstream: "Upstream", now: float) -> None:
         """There is a connection to `backend`."""
@@ -97,9 +139,11 @@ class Carrier:
         for nothing to count."""
         backend, self.backend = self.backend, None
         if backend is not None:
-            backend.inflight -= 1
+            backend.leave()
             if status is not None:
                 backend.answers[status // 100] += 1
+            if self.pool.queue is not None:
+                self.pool.queue.wake()
 
     def forget_dialling(self) -> None:
         """Nobody waits for the connection being made any more; it may serve another."""

@@ -4,8 +4,9 @@ from typing import Any
 
 from veloflux.core.wire.fields import RequestFields
 from veloflux.core.wire.http1 import RequestHead
+from veloflux.edge.backend import Backend
 from veloflux.edge.lane import Tally
-from veloflux.edge.pool import NO_POOL, Backend, Pool
+from veloflux.edge.pool import NO_POOL, Pool
 
 NO_TALLY = Tally("")
 # Stands where no head could be read.

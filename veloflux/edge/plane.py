@@ -13,11 +13,13 @@ from veloflux.core.model import metrics
 from veloflux.core.policy.route import Table
 from veloflux.edge.accept import share_of_clients
 from veloflux.edge.access_log import AccessLog
+from veloflux.edge.backend import Backend
+from veloflux.edge.board import Board
 from veloflux.edge.deadlines import Deadlines
 from veloflux.edge.lane import Lane, Tally
 from veloflux.edge.line import Line, json_line
 from veloflux.edge.outcome import Outcome
-from veloflux.edge.pool import Backend, Pool
+from veloflux.edge.pool import Pool
 from veloflux.edge.tally import Counted, increase
 
 LOG_FLUSH_S = 0.5
@@ -38,6 +40,9 @@ class Plane:
         self.table: Table[Lane] = Table()
         self.pools: dict[str, Pool] = {}
         self.version = 0
+        # How many workers there are, and what they see of each other.
+        self.workers = 1
+        self.board: Board | None = None
         self.is_draining = False
         # Descriptors that clients have, and how many they may have.
         self.descriptors = 0

@@ -8,9 +8,9 @@ from twisted.python.failure import Failure as TwistedFailure
 from zope.interface import implementer
 
 from veloflux.core.flow.exchange import Failure
+from veloflux.edge.backend import Backend
 from veloflux.edge.carrier import Carrier
 from veloflux.edge.outcome import Outcome
-from veloflux.edge.pool import Backend
 from veloflux.edge.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -89,10 +89,12 @@ class Relay(Protocol, Carrier, Outcome):
         self.listener.leave(self)
         if self.tunnel is not None:
             self.tunnel.lost("CD")
-        elif self.backend is not None:
+        elif self.backend is not None or self._place is not None:
+            termination = "CC" if self._place is None else "CQ"
+            self.leave_queue()
             self.forget_dialling()
             self.leave_backend(None)
-            self._record("CC")
+            self._record(termination)
 
     def _ended(self, termination: str) -> None:
         self.leave_backend(None)

@@ -8,10 +8,11 @@ kept, with their connections and counts.
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain
 from random import Random
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from twisted.internet.task import LoopingCall
@@ -24,6 +25,7 @@ from veloflux.core.model.traffic import Snapshot
 from veloflux.core.policy.route import Table
 from veloflux.edge import names
 from veloflux.edge.access_log import AccessLog
+from veloflux.edge.board import Board
 from veloflux.edge.histogram import Histogram
 from veloflux.edge.lane import Lane
 from veloflux.edge.lane import Tally as RouteTally
@@ -39,6 +41,9 @@ _LAST_ACCEPTS = 100
 # Routes built in one step, and lanes freed at a time; either takes about half a millisecond.
 _STEP = 50
 _WASTE_FREED = 500
+
+
+NO_CELLS: Mapping[str, dict[str, int]] = MappingProxyType({})
 
 
 def unix_time() -> float:
@@ -58,12 +63,19 @@ class Prepared(NamedTuple):
 class Service:
     """Owns a worker's listening ports, connections and log."""
 
-    def __init__(self, reactor: Any, worker: int, wall: Callable[[], float] = unix_time) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        worker: int,
+        wall: Callable[[], float] = unix_time,
+        board: Board | None = None,
+    ) -> None:
         self._reactor = reactor
         # Not for secrets: it spreads load.
         luck = Random(secrets.randbits(64)).random  # noqa: S311
         prefix = b"%x%b" % (worker, secrets.token_hex(6).encode("ascii"))
         self._plane = Plane(reactor, wall, luck, prefix)
+        self._plane.board = board
         self._prepared: Prepared | None = None
         self._descriptors: dict[str, int] = {}
         self._ports: dict[str, Any] = {}
@@ -104,7 +116,7 @@ class Service:
         self._discard_prepared()
         plane = self._plane
         pools = {
-            model.name: plane.pools.get(model.name) or Pool(model, plane.luck)
+            model.name: plane.pools.get(model.name) or Pool(model, plane)
             for model in snapshot.pools
         }
         for listener in snapshot.listeners:
@@ -126,14 +138,19 @@ class Service:
         log = self._open_log(snapshot.access_log)
         self._prepared = Prepared(snapshot, pools, lanes, table, log)
 
-    def commit(self, version: int) -> None:
-        """Serve by the prepared snapshot. Raises ValueError when it is another version."""
+    def commit(self, version: int, cells: Mapping[str, dict[str, int]] = NO_CELLS) -> None:
+        """Serve by the prepared snapshot. Raises ValueError when it is another version.
+
+        `cells` are the backends' on the board, by pool and by address.
+        """
         prepared, self._prepared = self._prepared, None
         if prepared is None or prepared.snapshot.version != version:
             raise ValueError(f"version {version} was not prepared")
         plane, snapshot = self._plane, prepared.snapshot
+        plane.workers = snapshot.workers
         for model in snapshot.pools:
-            plane.retired.extend(prepared.pools[model.name].configure(model))
+            pool = prepared.pools[model.name]
+            plane.retired.extend(pool.configure(model, cells.get(model.name, {})))
         for name, pool in plane.pools.items():
             if name not in prepared.pools:
                 plane.retired.extend(pool.retire())

@@ -11,8 +11,8 @@ from zope.interface import implementer
 from veloflux.core.wire.error import ProtocolError, bad_answer
 from veloflux.core.wire.framing import Body
 from veloflux.core.wire.http1 import REMEMBERED, ResponseHead, read_response
+from veloflux.edge.backend import Backend
 from veloflux.edge.deadlines import Deadlines, Timed
-from veloflux.edge.pool import Backend
 from veloflux.edge.transport import unsent
 from veloflux.edge.tunnel import Tunnel
 

@@ -26,8 +26,9 @@ from zope.interface import implementer
 
 from veloflux.fleet.messages import Down, Listen, Message, Up, encode
 
-# A worker's descriptor for its end.
+# A worker's descriptors: for its end, and for the board.
 CHANNEL_FD = 3
+BOARD_FD = 4
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 _Heard = TypeVar("_Heard", bound=Message)

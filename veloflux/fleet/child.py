@@ -22,7 +22,8 @@ from twisted.logger import Logger
 from veloflux import logs
 from veloflux.core.model.metrics import Tally
 from veloflux.core.model.traffic import Route, Snapshot
-from veloflux.fleet.channel import CHANNEL_FD, Channel, adopt
+from veloflux.fleet.cells import Cells
+from veloflux.fleet.channel import BOARD_FD, CHANNEL_FD, Channel, adopt
 from veloflux.fleet.messages import (
     DRAIN_DEADLINE_S,
     Applied,
@@ -69,8 +70,8 @@ class DataPlane(Protocol):
     def prepare(self, snapshot: Snapshot) -> Iterator[None]:
         """Build what a snapshot needs, in steps; raises ValueError with the reason it cannot."""
 
-    def commit(self, version: int) -> None:
-        """Serve by the prepared snapshot."""
+    def commit(self, version: int, cells: Cells) -> None:
+        """Serve by the prepared snapshot; `cells` are the backends' on the board."""
 
     def mark(self, pool: str, backend: str, healthy: bool) -> None:
         """Take or avoid a backend."""
@@ -155,8 +156,8 @@ class Child:
             case Prepare(snapshot=snapshot):
                 routes, self._routes = tuple(self._routes), []
                 self._prepare(replace(snapshot, routes=routes))
-            case Commit(version=version):
-                self._commit(version)
+            case Commit(version=version, cells=cells):
+                self._commit(version, cells)
             case Mark(pool=pool, backend=backend, healthy=healthy):
                 self._plane.mark(pool, backend, healthy)
             case Reopen():
@@ -192,7 +193,7 @@ class Child:
             self._task.stop()
             self._building = None
 
-    def _commit(self, version: int) -> None:
+    def _commit(self, version: int, cells: Cells) -> None:
         building = self._building
         self._stop_building()
         if building is not None:
@@ -200,7 +201,7 @@ class Child:
             deque(building, maxlen=0)
         if self._ready != version:
             return  # it was refused, as the supervisor has heard
-        self._plane.commit(version)
+        self._plane.commit(version, cells)
         self.channel.send(Applied(version))
         if not self._has_served:
             self._has_served = True
@@ -272,7 +273,8 @@ class Child:
 
 
 def main() -> None:
-    """Run as worker number `argv[1]`, which logs from the level `argv[2]` up."""
+    """Run as worker number `argv[1]`, which logs from the level `argv[2]` up and has row `argv[3]`
+    of the board."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         # A terminal's Ctrl-C goes to the whole group: the supervisor decides what it means.
         signal.signal(number, signal.SIG_IGN)
@@ -284,9 +286,13 @@ def main() -> None:
 
     reactor = install()
 
-    from veloflux.edge.service import Service
+    from veloflux.edge.board import Board
+    from veloflux.edge.service import Service, unix_time
 
-    child = Child(reactor, Service(reactor, int(sys.argv[1])), reactor.stop)
+    board = Board(BOARD_FD, int(sys.argv[3]))
+    os.close(BOARD_FD)
+    service = Service(reactor, int(sys.argv[1]), unix_time, board)
+    child = Child(reactor, service, reactor.stop)
     adopt(reactor, CHANNEL_FD, child.channel)
     os.close(CHANNEL_FD)
     signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(child.leave))

@@ -44,9 +44,13 @@ class Prepare(Message, frozen=True, tag=True):
 
 
 class Commit(Message, frozen=True, tag=True):
-    """Serve by the prepared snapshot of this version; answer Applied."""
+    """Serve by the prepared snapshot of this version; answer Applied.
+
+    `cells` are the backends' on the board, by pool and by address.
+    """
 
     version: int
+    cells: dict[str, dict[str, int]] = {}  # msgspec copies it
 
 
 class Mark(Message, frozen=True, tag=True):

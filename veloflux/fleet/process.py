@@ -1,8 +1,9 @@
 """Starts worker processes, and ties each to its channel and to the daemon's log.
 
-A worker inherits three descriptors beside its channel: nothing to read, standard output for the
-access log, and a pipe as standard error, whose lines go where the daemon's own log goes. Without
-the pipe they would be lost once twistd has closed its terminal.
+A worker inherits four descriptors beside its channel: nothing to read, standard output for the
+access log, a pipe as standard error, whose lines go where the daemon's own log goes, and the board
+on which workers see each other's counts. Without the pipe the lines would be lost once twistd has
+closed its terminal.
 """
 
 import os
@@ -18,12 +19,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from veloflux.fleet.channel import CHANNEL_FD, Channel, adopt
+from veloflux.edge.board import Rows
+from veloflux.fleet.channel import BOARD_FD, CHANNEL_FD, Channel, adopt
 from veloflux.fleet.messages import Down, Up, read_up
 from veloflux.logs import Relay
 
 # A worker whose channel is closed leaves by itself; this is for one that hangs.
 FAREWELL_S = 2.0
+_COMMAND = (sys.executable, "-m", "veloflux.fleet.child")
 # What a worker may know of our environment: the rest may hold secrets it has no use for.
 _PASSED = ("PATH", "HOME", "TZ", "TMPDIR", "LANG", "LC_", "LD_", "MALLOC_", "SSL_", "PYTHON", "COV")
 
@@ -58,24 +61,34 @@ class Processes:
     def __init__(self, reactor: Any, level: Callable[[], str]) -> None:
         self._reactor = reactor
         self._level = level
+        # Lives as long as the process.
+        self._rows: Rows | None = None
 
     def spawn(
         self, worker: int, on_message: Callable[[Up], None], on_exit: Callable[[str], None]
     ) -> Process:
         """Start a worker; raises OSError when there is no descriptor, memory or process left."""
-        child = _Child(self._reactor, worker, on_message, on_exit)
+        rows = self._rows = self._rows or Rows.create()
+        row = rows.take()
+
+        def gone(why: str) -> None:
+            rows.free(row)
+            on_exit(why)
+
+        child = _Child(self._reactor, worker, on_message, gone)
         ours, theirs = socket.socketpair()
         with ours, theirs, open(os.devnull, "rb") as nothing:
             self._reactor.spawnProcess(
                 child,
                 sys.executable,
-                [sys.executable, "-m", "veloflux.fleet.child", str(worker), self._level()],
+                [*_COMMAND, str(worker), self._level(), str(row)],
                 env=_environment(),
                 childFDs={
                     0: nothing.fileno(),
                     1: _standard_output(nothing.fileno()),
                     2: "r",
                     CHANNEL_FD: theirs.fileno(),
+                    BOARD_FD: rows.fd,
                 },
             )
             adopt(self._reactor, ours.fileno(), child.channel)

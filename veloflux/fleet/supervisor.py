@@ -17,6 +17,7 @@ from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import Tally
 from veloflux.core.model.traffic import Snapshot
 from veloflux.fleet.ballot import Ballot, Outcome
+from veloflux.fleet.cells import Allotment, Cells
 from veloflux.fleet.crew import Crew
 from veloflux.fleet.marks import Marks
 from veloflux.fleet.messages import (
@@ -72,6 +73,8 @@ class Supervisor:
         self._crew = Crew(clock, spawner, sockets, self._brief, self._heard, self._gone)
         self._snapshot: Snapshot | None = None
         self._marks = Marks()
+        self._allotment = Allotment()
+        self._cells: Cells = {}
         self._ballots: dict[type[Up], tuple[int, Ballot[Worker]]] = {}
         self._is_rolling_out = False
 
@@ -189,6 +192,7 @@ class Supervisor:
         """Decide for the snapshot: from here on there is no way back."""
         self._snapshot = snapshot
         self._marks.keep(snapshot)
+        self._cells = self._allotment.assign(snapshot.pools)
         voters = [worker for worker in self._crew.members if worker.index < workers]
         ballot = self._open(Applied, snapshot.version, voters)
         for worker in voters:
@@ -223,7 +227,7 @@ class Supervisor:
             self._commit_to(worker, self._snapshot)
 
     def _commit_to(self, worker: Worker, snapshot: Snapshot) -> None:
-        worker.commit(snapshot)
+        worker.commit(snapshot, self._cells)
         for mark in self._marks:
             worker.send(mark)
 

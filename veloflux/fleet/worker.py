@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from veloflux.core.model.traffic import Snapshot
+from veloflux.fleet.cells import Cells
 from veloflux.fleet.messages import Commit, Down, Drain, Listen, Prepare, Routes, Up
 from veloflux.fleet.process import Process, Spawner
 from veloflux.fleet.sockets import Sockets
@@ -97,11 +98,11 @@ class Worker:
             self.send(Routes(snapshot.routes[first : first + _ROUTES_AT_ONCE]))
         self.send(Prepare(replace(snapshot, routes=())))
 
-    def commit(self, snapshot: Snapshot) -> None:
+    def commit(self, snapshot: Snapshot, cells: Cells) -> None:
         """Make it serve by a snapshot it has; it lets go of the sockets of removed listeners."""
         wanted = {str(listener.address) for listener in snapshot.listeners}
         self._given = {name: sock for name, sock in self._given.items() if name in wanted}
-        self.send(Commit(snapshot.version))
+        self.send(Commit(snapshot.version, cells))
 
     def applied(self, version: int) -> None:
         """Note that it serves by this version."""

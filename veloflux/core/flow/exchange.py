@@ -21,7 +21,8 @@ class Failure(NamedTuple):
     """Why a request got no answer from a backend.
 
     `termination` is two letters as in HAProxy's log: who ended it (C client, S server, P proxy,
-    R resources; small for a timeout) and in which phase (R request, C connect, H head, D data).
+    R resources; small for a timeout) and in which phase (R request, Q queue, C connect, H head,
+    D data).
     """
 
     status: int
@@ -35,6 +36,8 @@ REFUSED = Failure(503, "SC", "refused", "No backend accepts connections now.")
 UNRESOLVED = Failure(502, "SC", "unresolved", "The backend cannot be found.")
 CONNECT_TIMEOUT = Failure(504, "sC", "connect_timeout", "The backend cannot be reached in time.")
 EXHAUSTED = Failure(503, "RC", "resources", "The proxy has no connection left for the backend.")
+BUSY = Failure(503, "RQ", "busy", "Too many requests wait for a backend already.")
+QUEUE_TIMEOUT = Failure(503, "sQ", "queue_timeout", "No backend was free in time.")
 RESET = Failure(502, "SH", "reset", "The backend closed the connection without an answer.")
 FIRST_BYTE = Failure(504, "sH", "first_byte_timeout", "The backend did not answer in time.")
 BAD_ANSWER = Failure(502, "PH", "bad_answer", "The backend's answer is not valid.")

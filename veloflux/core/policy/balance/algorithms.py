@@ -25,3 +25,7 @@ PICKERS: dict[Algorithm, Factory] = {
 KEYED: frozenset[Algorithm] = frozenset({"ip_hash", "consistent_hash"})
 # Those that look at the latency and the time.
 TIMED: frozenset[Algorithm] = frozenset({"peak_ewma"})
+# Those that look at the load, of all workers.
+LOADED: frozenset[Algorithm] = frozenset(
+    {"least_conn", "power_of_two", "peak_ewma", "consistent_hash"}
+)

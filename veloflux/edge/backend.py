@@ -1,0 +1,98 @@
+"""One backend at run time: what is configured, what is going on, what was counted."""
+
+import json
+from typing import TYPE_CHECKING
+
+from veloflux.core.model import metrics
+from veloflux.core.model.metrics import LATENCY_BUCKETS
+from veloflux.core.model.traffic import Backend as BackendModel
+from veloflux.core.policy.balance.latency import PeakEwma
+from veloflux.edge.board import Cell
+from veloflux.edge.histogram import Histogram
+from veloflux.edge.tally import CODE_CLASSES, Counted, by_class, distribution
+
+if TYPE_CHECKING:
+    from veloflux.edge.pool import Pool
+    from veloflux.edge.upstream import Upstream
+
+
+class Backend:
+    """A member of a pool, and a candidate for its picker.
+
+    `text` is what the log says of it. `idle` holds kept connections, the last used at the end;
+    `answers` counts by the first digit of the status, with failures at 0. `durations` is for the
+    metrics, `latency` for the picker. `weight` is the one in force, which slow start changes;
+    `since` is when it came to the pool or came back. `cell` is where other workers see its
+    `inflight`, None while nobody asks.
+    """
+
+    def __init__(self, pool: "Pool", model: BackendModel, since: float) -> None:
+        self.pool = pool
+        self.name = str(model.address)
+        self.text = f'"pool":{pool.text},"backend":{json.dumps(self.name)}'
+        # What it is called in a Host field when the client's own is not passed on.
+        self.authority = b"localhost" if model.address.path else self.name.encode("ascii")
+        self.inflight = 0
+        self.connections = 0
+        self.is_unhealthy = False
+        self.is_ejected = False
+        self.is_retired = False
+        self.since = since
+        self.cell: Cell | None = None
+        self.idle: list[Upstream] = []
+        self.answers = [0] * len(CODE_CLASSES)
+        self.durations = Histogram(LATENCY_BUCKETS)
+        self.latency = PeakEwma()
+        self.configure(model)
+
+    def configure(self, model: BackendModel) -> None:
+        self.model = model
+        self.address = model.address
+        self.weight = model.weight
+        self.backup = model.backup
+        self.enabled = model.enabled
+        self.max_connections = model.max_connections
+
+    @property
+    def load(self) -> int:
+        """What it works on, for all workers where they share it."""
+        cell = self.cell
+        return self.inflight if cell is None else cell.total()
+
+    @property
+    def is_full(self) -> bool:
+        return 0 < self.max_connections <= self.load
+
+    def share(self, cell: Cell | None) -> None:
+        """Show its `inflight` in `cell` from now on."""
+        if self.cell is not None:
+            self.cell.put(0)
+        self.cell = cell
+        if cell is not None:
+            cell.put(self.inflight)
+
+    def enter(self) -> None:
+        """One request, or one relayed connection, more."""
+        self.inflight += 1
+        if self.cell is not None:
+            self.cell.put(self.inflight)
+
+    def leave(self) -> None:
+        """One less."""
+        self.inflight -= 1
+        if self.cell is not None:
+            self.cell.put(self.inflight)
+
+    def take(self) -> Counted:
+        """What was counted since the last time."""
+        labels = (self.pool.name, self.name)
+        answers, self.answers = self.answers, [0] * len(CODE_CLASSES)
+        yield from by_class(metrics.UPSTREAM_REQUESTS, labels, answers)
+        yield from distribution(metrics.UPSTREAM_DURATION, labels, self.durations)
+
+    def retire(self) -> None:
+        """Leave the pool: what is in flight finishes, nothing is kept."""
+        self.is_retired = True
+        self.share(None)
+        for upstream in self.idle[:]:
+            upstream.close()
