@@ -44,7 +44,7 @@ class Json(SynchronousTestCase):
         self.assertEqual(client.answer().field(b"x-request-id"), request_id.encode())
         self.assertRegex(entry.pop("ts"), r"^2023-11-14T22:30:04\.\d\d\dZ$")
         times = entry.pop("t")
-        self.assertEqual(set(times), {"connect_ms", "ttfb_ms", "total_ms"})
+        self.assertEqual(set(times), {"queue_ms", "connect_ms", "ttfb_ms", "total_ms"})
         self.assertAlmostEqual(times["ttfb_ms"], 3000, delta=1)
         self.assertAlmostEqual(times["total_ms"], 4000, delta=1)
         self.assertEqual(
@@ -65,6 +65,7 @@ class Json(SynchronousTestCase):
                 "route": "all",
                 "pool": "app",
                 "backend": "10.0.0.1:80",
+                "pick_reason": "round_robin",
                 "attempts": 1,
                 "termination": "--",
                 "error": "",

@@ -37,6 +37,7 @@ from veloflux.core.model.traffic import (
     Snapshot,
 )
 from veloflux.core.model.traffic import Backend as BackendModel
+from veloflux.edge.board import Board
 from veloflux.edge.service import Service
 
 GET = b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"
@@ -255,6 +256,7 @@ class Rig:
         listener: dict[str, Any] | None = None,
         log_format: str = "json",
         workers: int = 1,
+        board: Board | None = None,
     ) -> None:
         self._case = case
         self._network: dict[tuple[str, int], Backend] = {}
@@ -277,17 +279,17 @@ class Rig:
             access_log=AccessLog(self.log_path, log_format),  # type: ignore[arg-type]
             workers=workers,
         )
-        self.service = Service(self.reactor, 1, lambda: 1_700_000_000.0 + self.reactor.seconds())
+        self.service = Service(self.reactor, 1, self.wall, board)
         case.addCleanup(self.service.close)
         self._counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
         self.apply(self.snapshot)
 
     # Configuration
 
-    def apply(self, snapshot: Snapshot) -> None:
+    def apply(self, snapshot: Snapshot, cells: dict[str, dict[str, int]] | None = None) -> None:
         """Prepare and commit, with a socket for each new listener."""
         self.prepare(snapshot)
-        self.service.commit(snapshot.version)
+        self.service.commit(snapshot.version, cells or {})
         self.snapshot = snapshot
         self.reactor.turn()
 
@@ -301,9 +303,9 @@ class Rig:
         for _ in self.service.prepare(snapshot):
             pass
 
-    def change(self, **fields: Any) -> None:
+    def change(self, cells: dict[str, dict[str, int]] | None = None, **fields: Any) -> None:
         """Apply a new version of the snapshot with these fields."""
-        self.apply(replace(self.snapshot, version=self.snapshot.version + 1, **fields))
+        self.apply(replace(self.snapshot, version=self.snapshot.version + 1, **fields), cells)
 
     # The ends
 
@@ -340,6 +342,10 @@ class Rig:
             backend.connected(connector)
 
     # Time, counts and the log
+
+    def wall(self) -> float:
+        """Unix time."""
+        return 1_700_000_000.0 + self.reactor.seconds()
 
     def wait(self, seconds: float) -> None:
         self.reactor.wait(seconds)

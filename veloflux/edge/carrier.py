@@ -50,6 +50,8 @@ class Carrier:
     _tried: tuple[Backend, ...] = ()
     _place: Place | None = None
     _waits_until = 0.0
+    _waits_since = 0.0
+    queued_s = 0.0
 
     def carry(self, now: float) -> None:
         """Make one attempt with a backend not yet tried; one of the two calls below follows."""
@@ -82,16 +84,20 @@ class Carrier:
         if len(pool.queue) >= pool.max_pending or self._waits_until <= now:
             self.gave_up(exchange.BUSY)
         else:
+            self._waits_since = now
             self._place = pool.queue.join(self, self._waits_until)
 
     def take_turn(self) -> None:
         """A backend may be free by now."""
         self._place = None
-        self.carry(self.plane.deadlines.now())
+        now = self.plane.deadlines.now()
+        self.queued_s += now - self._waits_since
+        self.carry(now)
 
     def waited_in_vain(self) -> None:
         """None was in time."""
         self._place = None
+        self.queued_s += self.plane.deadlines.now() - self._waits_since
         self.gave_up(exchange.QUEUE_TIMEOUT)
 
     def leave_queue(self) -> None:

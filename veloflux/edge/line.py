@@ -28,7 +28,9 @@ def json_line(outcome: Outcome, wall: float, total: float, termination: str, ver
     started, sent, answered = outcome.started, outcome.sent_at, outcome.answered_at
     ttfb = f"{(answered - sent) * 1e3:.3f}" if answered else _NO_TIME
     # On a kept connection, with a short answer, nothing else takes time.
-    connect = f"{(sent - started) * 1e3:.3f}" if sent > started else _NO_TIME
+    queued = outcome.queued_s
+    queue = f"{queued * 1e3:.3f}" if queued else _NO_TIME
+    connect = f"{(sent - started - queued) * 1e3:.3f}" if sent > started else _NO_TIME
     all_ms = ttfb if total == answered - sent else f"{total * 1e3:.3f}"
     client = downstream.text or _client_text(downstream)
     request = head.as_json or _head_text(downstream, head)
@@ -38,8 +40,9 @@ def json_line(outcome: Outcome, wall: float, total: float, termination: str, ver
         f'{{"ts":"{_rfc3339(wall)}.{int(wall % 1 * 1000):03d}Z"'
         f',"request_id":"{outcome.request_id.decode()}"{client}{request}'
         f',"status":{outcome.status},"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}'
-        f',"route":{outcome.tally.text},{place},"attempts":{outcome.attempts}'
-        f',"t":{{"connect_ms":{connect},"ttfb_ms":{ttfb},"total_ms":{all_ms}}}'
+        f',"route":{outcome.tally.text},{place}'
+        f',"pick_reason":"{outcome.pick_reason or outcome.pool.chooser.reason}"'
+        f',"attempts":{outcome.attempts},"t":{{"queue_ms":{queue},"connect_ms":{connect},"ttfb_ms":{ttfb},"total_ms":{all_ms}}}'
         f',"termination":"{termination}","error":"{outcome.error}","config_version":{version}}}\n'
     )
 

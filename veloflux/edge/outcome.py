@@ -29,7 +29,10 @@ class Outcome:
     status = 0
     bytes_in = 0
     bytes_out = 0
+    # By what the backend was chosen, when not by the pool's way.
+    pick_reason = ""
     attempts = 0
+    queued_s = 0.0
     started = 0.0
     sent_at = 0.0
     answered_at = 0.0

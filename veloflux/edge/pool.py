@@ -159,6 +159,8 @@ class Pool(Timed):
         self._is_bounded = any(each.max_connections for each in self.model.backends)
         home = self._home
         if not (self._is_bounded or self._max_load):
+            if self.queue is not None:
+                self.queue.wake()
             self.queue = None
         elif self.queue is None:
             self.queue = Queue(home.reactor, home.deadlines, self._is_full)
