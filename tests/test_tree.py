@@ -18,7 +18,7 @@ VAGUE = frozenset(
 )
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # What tests/ has beside a mirror of the package.
-BESIDE = frozenset({"corpus", "support", "system"})
+BESIDE = frozenset({"bench", "corpus", "support", "system"})
 FRAGMENTS = frozenset({"feature", "fix", "speed"})
 # Paths of one machine. Split, so that this file does not name them itself.
 MACHINE = re.compile("|".join((r"(?<![\w.])/wo" + r"rk/", r"/ro" + r"ot/", r"/ho" + r"me/\w")))

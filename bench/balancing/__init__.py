@@ -1,0 +1,1 @@
+"""The balancing algorithms against each other: simulated, and with real processes."""
