@@ -40,6 +40,7 @@ from veloflux.fleet.notify import Notify
 from veloflux.fleet.probes import Probes
 from veloflux.fleet.process import Processes
 from veloflux.fleet.reload import Reloader
+from veloflux.fleet.secret import node_secret
 from veloflux.fleet.sockets import Sockets
 from veloflux.fleet.supervisor import Supervisor
 
@@ -98,7 +99,12 @@ def build(reactor: Any, path: str) -> Daemon:
 
     operator = Operator(in_thread, reactor.seconds)
     services = Services(status, metrics)
-    console = _Console(reactor, probes, lambda: operator.configure(node.admin, node.data_dir))
+
+    def unlock() -> None:
+        operator.configure(node.admin, node.data_dir)
+        supervisor.secret = node_secret(node.data_dir)
+
+    console = _Console(reactor, probes, unlock)
     site = admin_site(
         reactor, node.admin, services, operator, reactor.seconds, socket.gethostname()
     )

@@ -68,6 +68,8 @@ class Supervisor:
     def __init__(self, clock: IReactorTime, spawner: Spawner, sockets: Sockets) -> None:
         self.on_tally: list[Callable[[int, Tally], None]] = []
         self.on_worker_gone: list[Callable[[int], None]] = []
+        # What every snapshot's workers are to sign with.
+        self.secret = b""
         self._clock = clock
         self._sockets = sockets
         self._crew = Crew(clock, spawner, sockets, self._brief, self._heard, self._gone)
@@ -134,7 +136,7 @@ class Supervisor:
         assert not self._is_rolling_out, "one snapshot at a time"
         if self.is_draining:
             raise RolloutError("the daemon is draining")
-        snapshot = replace(snapshot, workers=workers)
+        snapshot = replace(snapshot, workers=workers, secret=self.secret)
         addresses = [listener.address for listener in snapshot.listeners]
         self._is_rolling_out = True
         try:

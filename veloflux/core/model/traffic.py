@@ -208,7 +208,8 @@ class Snapshot:
     """All that a worker needs to know, at one version; immutable.
 
     `workers` is how many processes share each listener's `max_connections`; `access_log` None
-    means that none is written.
+    means that none is written. `secret` signs what clients bring back; it is the node's, and no
+    part of its configuration.
     """
 
     version: int
@@ -217,3 +218,4 @@ class Snapshot:
     routes: tuple[Route, ...]
     access_log: AccessLog | None = AccessLog()
     workers: int = 1
+    secret: bytes = field(default=b"", repr=False)
