@@ -9,6 +9,7 @@ from veloflux.core.model import metrics
 from veloflux.core.model.metrics import LATENCY_BUCKETS, Sample
 from veloflux.core.model.traffic import Route
 from veloflux.core.policy.split import Split
+from veloflux.edge.compression import Compressing
 from veloflux.edge.histogram import Histogram
 from veloflux.edge.pool import NO_POOL, Pool
 from veloflux.edge.tally import CODE_CLASSES, Counted, distribution, increase
@@ -61,10 +62,11 @@ def _no_answers() -> list[int]:
 class Lane:
     """One route of the snapshot in force; requests under way keep the lane that took them."""
 
-    __slots__ = ("_pools", "_split", "pool", "stages", "tally")
+    __slots__ = ("_pools", "_split", "compressing", "pool", "stages", "tally")
 
     def __init__(self, route: Route, pools: dict[str, Pool], tally: Tally) -> None:
         self.stages = Stages(route)
+        self.compressing = None if route.compression is None else Compressing(route.compression)
         shares = [(pools[share.pool], share.weight) for share in route.pools]
         weighted = [pool for pool, weight in shares if weight]
         # The only one there is, for which no luck is needed.
