@@ -8,16 +8,17 @@ CONFIG ?= etc/veloflux.yaml
 TESTS ?= tests
 BENCH ?=
 SOAK ?=
+BALANCING ?=
 
 # A warning is an error. What a dependency warns of on import is excluded by its name here, with
 # the reason beside it.
 WARNINGS := -W error
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format docs bench soak build clean
+.PHONY: help run test lint types format docs bench bench-balancing soak build clean
 
 help:  ## list what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
 
 run: $(VENV)/.run  ## run VeloFlux before two demo backends (CONFIG=etc/veloflux.yaml)
 	@exec $(BIN)/python -m veloflux.demo --config $(CONFIG)
@@ -42,6 +43,10 @@ docs: $(VENV)/.run  ## write the reference pages from the code
 bench: $(VENV)/.bench  ## measure beside nginx and HAProxy: make bench BENCH="--rounds 3"
 	@.ci/debian nginx=nginx haproxy=haproxy wrk=wrk
 	$(BIN)/python -m bench $(BENCH)
+
+bench-balancing: $(VENV)/.run  ## the algorithms in simulated trouble; with BALANCING="--live" in real processes
+	@case "$(BALANCING)" in *--live*) .ci/debian haproxy=haproxy ;; esac
+	$(BIN)/python -m bench.balancing $(BALANCING)
 
 soak: $(VENV)/.run  ## mixed load for ten minutes, and what is left of it: make soak SOAK="--minutes 2"
 	$(BIN)/python -m bench.soak $(SOAK)

@@ -24,13 +24,19 @@ MEASURES: dict[str, Callable[[Tally], str]] = {
     "What the busiest backend got, over the mean": lambda tally: f"{tally.spread:.2f}",
 }
 
+SIMULATED: dict[str, Callable[[Tally], str]] = {
+    "Requests that went where most of their client's went, in %": (
+        lambda tally: f"{tally.loyalty * 100:.0f}"
+    ),
+}
+
 
 def tables(tallies: Tallies) -> str:
     """One table for each measure, with a row for each algorithm, in Markdown."""
     keys = list(dict.fromkeys(scenario for scenario, _ in tallies))
     algorithms = list(dict.fromkeys(algorithm for _, algorithm in tallies))
     parts = []
-    for title, measure in MEASURES.items():
+    for title, measure in {**MEASURES, **SIMULATED}.items():
         rows = [["", *keys]]
         rows += [
             [f"`{algorithm}`", *(measure(tallies[key, algorithm]) for key in keys)]

@@ -23,6 +23,7 @@ class Tally:
     good: Counter[int] = field(default_factory=Counter)
     attempts: Counter[int] = field(default_factory=Counter)
     by_server: Counter[str] = field(default_factory=Counter)
+    by_client: dict[bytes, Counter[str]] = field(default_factory=dict)
 
     @property
     def errors(self) -> float:
@@ -38,6 +39,12 @@ class Tally:
     def spread(self) -> float:
         """What the busiest backend got, over the mean."""
         return max(self.by_server.values()) * len(self.by_server) / self.by_server.total()
+
+    @property
+    def loyalty(self) -> float:
+        """The share of requests that went where most of their client's went."""
+        usual = sum(max(counts.values()) for counts in self.by_client.values())
+        return usual / max(self.by_server.total(), 1)
 
     def quantile_ms(self, share: float) -> float:
         """The time until its last answer, good or not, that so many requests did not exceed."""
@@ -92,6 +99,7 @@ def run(
             request.worker.observe(seat, False, 0.0, now)
             request.tried = (*request.tried, seat)
         tally.by_server[seat.name] += 1
+        tally.by_client.setdefault(request.key, Counter())[seat.name] += 1
         seat.server.load += 1
         number += 1
         late = reply.at - now > patience_s
