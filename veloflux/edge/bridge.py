@@ -21,6 +21,7 @@ from veloflux.edge.carrier import Carrier
 from veloflux.edge.compression import Recoding
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.lane import Lane
+from veloflux.edge.mirror import Copy, Mirroring
 from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Pool
 from veloflux.edge.splice import WORTH_BYTES
@@ -45,6 +46,7 @@ class Bridge(Carrier, Outcome, Timed):
     upstream: Upstream | None = None
     answer: Relay | None = None
     recoding: Recoding | None = None
+    copy: Copy | None = None
     accept: bytes | None = None
     _upload: Valve | None = None
     _download: Valve | None = None
@@ -60,7 +62,7 @@ class Bridge(Carrier, Outcome, Timed):
         self.plane = downstream.plane
         self.head = head
         self.client = downstream.client
-        self.lane = lane
+        self.lane: Lane = lane
         self.tally = lane.tally
         self.request_id = request_id
         self.started = now
@@ -77,7 +79,18 @@ class Bridge(Carrier, Outcome, Timed):
         self._prelude = prelude
         if pool.timeouts.total_s:
             self.plane.deadlines.arm(self, self.started + pool.timeouts.total_s)
+        if self.lane.mirroring is None:
+            self.carry(self.started)
+        else:
+            self._carry_and_copy(self.lane.mirroring, lines)
+
+    def _carry_and_copy(self, mirroring: Mirroring, lines: bytes) -> None:
+        """The original first, unless its body is still to come: the copy waits for that."""
+        self.copy = mirroring.begin(self, lines)
         self.carry(self.started)
+        if self.copy is not None and self.head.fields.length == 0:
+            copy, self.copy = self.copy, None
+            copy.send(b"")
 
     def build(self, backend: Backend, is_wanted: bool) -> Upstream:
         return Upstream(backend, self.plane.deadlines, self if is_wanted else None)
@@ -103,6 +116,8 @@ class Bridge(Carrier, Outcome, Timed):
         """Some of the request's body; `body` is its decoder, done or not."""
         upstream = self.upstream
         assert upstream is not None
+        if self.copy is not None and not self.copy.goes_on(payload, body):
+            self.copy = None
         if self.head.fields.length is None:
             payload = encode(payload, body)
         upstream.transport.write(payload)
@@ -125,7 +140,7 @@ class Bridge(Carrier, Outcome, Timed):
                 self.pool.timeouts.idle_s,
                 lambda: self._failed(exchange.SLOW_BACKEND),
             )
-        if isinstance(body, Counted) and body.left >= WORTH_BYTES:
+        if isinstance(body, Counted) and body.left >= WORTH_BYTES and self.copy is None:
             self._upload.splice(body.left, downstream.body_moved, downstream.resume_body)
 
     @property
@@ -159,16 +174,14 @@ class Bridge(Carrier, Outcome, Timed):
         if head.status == 101:
             self._switch(head, rest)
             return
-        compressing = self.lane.compressing
-        recoding = None if compressing is None else compressing.begin(self.head, head)
-        if recoding is None and exchange.is_whole(head, self.head.method, rest):
+        is_plain = self.lane.compressing is None or not self._recodes(head)
+        if is_plain and exchange.is_whole(head, self.head.method, rest):
             self._answer_whole(head, rest)
             self._finish(now)
             return
         answer = exchange.relay(head, self.head.method, self.head.fields.minor)
-        if recoding is not None:
-            self.recoding = recoding
-            answer = recoding.relay(answer)
+        if self.recoding is not None:
+            answer = self.recoding.relay(answer)
         self.answer = answer
         body = answer.body
         payload = b""
@@ -187,6 +200,12 @@ class Bridge(Carrier, Outcome, Timed):
             self._finish(now)
         else:
             self._stream(body, now)
+
+    def _recodes(self, head: ResponseHead) -> bool:
+        """Whether the answer is compressed, or would be for another client."""
+        assert self.lane.compressing is not None
+        self.recoding = self.lane.compressing.begin(self.head, head)
+        return self.recoding is not None
 
     def _answer_whole(self, head: ResponseHead, body: bytes) -> None:
         """Write an answer that came all at once, with what was made of the same head before."""
@@ -426,6 +445,9 @@ class Bridge(Carrier, Outcome, Timed):
     def _over(self, now: float, termination: str) -> None:
         """Account for the request, once."""
         self._is_over = True
+        if self.copy is not None:
+            self.copy.drop()
+            self.copy = None
         if self.deadline != NEVER:
             self.plane.deadlines.disarm(self)
         backend = self.backend

@@ -11,6 +11,7 @@ from veloflux.core.model.traffic import Route
 from veloflux.core.policy.split import Split
 from veloflux.edge.compression import Compressing
 from veloflux.edge.histogram import Histogram
+from veloflux.edge.mirror import Mirrored, Mirroring
 from veloflux.edge.pool import NO_POOL, Pool
 from veloflux.edge.tally import CODE_CLASSES, Counted, distribution, increase
 
@@ -19,11 +20,21 @@ class Tally:
     """What is counted on one route; it outlives the snapshots that have the route.
 
     `answers` counts by method, then by the first digit of the status; `text` is the route's id for
-    the log. `is_new` says that something was counted since it was last taken: among ten thousand
-    routes few have anything to tell each second.
+    the log; `mirrored` is there once the route had a mirror. `is_new` says that something was
+    counted since it was last taken: among ten thousand routes few have anything to tell each
+    second.
     """
 
-    __slots__ = ("answers", "bytes_in", "bytes_out", "is_new", "latency", "route", "text")
+    __slots__ = (
+        "answers",
+        "bytes_in",
+        "bytes_out",
+        "is_new",
+        "latency",
+        "mirrored",
+        "route",
+        "text",
+    )
 
     def __init__(self, route: str) -> None:
         self.route = route
@@ -33,6 +44,7 @@ class Tally:
         self.bytes_in = 0
         self.bytes_out = 0
         self.latency = Histogram(LATENCY_BUCKETS)
+        self.mirrored: Mirrored | None = None
 
     def count(self, method: bytes, status: int, seconds: float) -> None:
         if method not in KNOWN_METHODS:
@@ -51,6 +63,8 @@ class Tally:
         yield from increase(metrics.HTTP_BYTES, (self.route, "in"), self.bytes_in)
         yield from increase(metrics.HTTP_BYTES, (self.route, "out"), self.bytes_out)
         yield from distribution(metrics.HTTP_DURATION, (self.route,), self.latency)
+        if self.mirrored is not None:
+            yield from self.mirrored.take(self.route)
         self.bytes_in = self.bytes_out = 0
         self.is_new = False
 
@@ -62,17 +76,23 @@ def _no_answers() -> list[int]:
 class Lane:
     """One route of the snapshot in force; requests under way keep the lane that took them."""
 
-    __slots__ = ("_pools", "_split", "compressing", "pool", "stages", "tally")
+    __slots__ = ("_pools", "_split", "compressing", "mirroring", "pool", "stages", "tally")
 
     def __init__(self, route: Route, pools: dict[str, Pool], tally: Tally) -> None:
         self.stages = Stages(route)
         self.compressing = None if route.compression is None else Compressing(route.compression)
+        self.mirroring: Mirroring | None = None
+        if route.mirror is not None:
+            tally.mirrored = tally.mirrored or Mirrored()
+            self.mirroring = Mirroring(route.mirror, pools[route.mirror.pool], tally.mirrored)
         shares = [(pools[share.pool], share.weight) for share in route.pools]
         weighted = [pool for pool, weight in shares if weight]
         # The only one there is, for which no luck is needed.
         self.pool = None if len(weighted) > 1 else (weighted or [NO_POOL])[0]
         self._split = Split(shares) if self.pool is None else None
         self._pools = tuple(pool for pool, _ in shares)
+        if self.mirroring is not None:
+            self._pools += (self.mirroring.pool,)
         self.tally = tally
 
     def pick(self, luck: float) -> Pool:

@@ -18,6 +18,7 @@ from veloflux.edge.board import Board
 from veloflux.edge.deadlines import Deadlines
 from veloflux.edge.lane import Lane, Tally
 from veloflux.edge.line import Line, json_line
+from veloflux.edge.mirror import Copy
 from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Pool
 from veloflux.edge.tally import Counted, increase
@@ -53,6 +54,8 @@ class Plane:
         self.unrouted = Tally("")
         # The tallies with something new.
         self.counted: list[Tally] = []
+        # Copies of requests that nobody waits for.
+        self.copies: set[Copy] = set()
         # Backends of no pool any more, while they have something to tell.
         self.retired: list[Backend] = []
         self._wall = wall

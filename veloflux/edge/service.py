@@ -218,6 +218,8 @@ class Service:
         for listener in chain(self._listeners.values(), self._leaving):
             for connection in list(listener.connections):
                 connection.abandon()
+        for copy in list(self._plane.copies):
+            copy.abandon()
 
     def close(self) -> None:
         """Abort every connection and release what is owned."""

@@ -18,6 +18,7 @@ from veloflux.edge.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from veloflux.edge.bridge import Bridge
+    from veloflux.edge.mirror import Copy
 
 # Interim answers to one request: RFC 9110 section 15.2 sets no bound, and a flood is of no use.
 _MAX_INTERIM = 16
@@ -32,7 +33,7 @@ class Upstream(Protocol, Timed):
 
     transport: Any
 
-    bridge: "Bridge | None" = None
+    bridge: "Bridge | Copy | None" = None
     tunnel: Tunnel | None = None
     body: Body | None = None
     head: ResponseHead | None = None
@@ -41,7 +42,9 @@ class Upstream(Protocol, Timed):
     _buffer = b""
     _interim = 0
 
-    def __init__(self, backend: Backend, deadlines: Deadlines, bridge: "Bridge | None") -> None:
+    def __init__(
+        self, backend: Backend, deadlines: Deadlines, bridge: "Bridge | Copy | None"
+    ) -> None:
         self.backend = backend
         self.deadlines = deadlines
         self.bridge = bridge
@@ -156,7 +159,7 @@ class Upstream(Protocol, Timed):
         if self in self.backend.idle:
             self.backend.idle.remove(self)
 
-    def _read_head(self, bridge: "Bridge", data: bytes) -> None:
+    def _read_head(self, bridge: "Bridge | Copy", data: bytes) -> None:
         seen = len(self._buffer)
         buffer = self._buffer + data if seen else data
         self._buffer = b""

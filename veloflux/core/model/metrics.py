@@ -44,6 +44,12 @@ HTTP_BYTES = Family(
     "Bytes of HTTP bodies, from clients (in) and to clients (out).",
     ("route", "direction"),
 )
+MIRRORED_REQUESTS = Family(
+    "veloflux_mirrored_requests_total",
+    "counter",
+    "Copies of requests for a route's mirror: sent and answered, failed, or dropped unsent.",
+    ("route", "result"),
+)
 UPSTREAM_REQUESTS = Family(
     "veloflux_upstream_requests_total",
     "counter",
