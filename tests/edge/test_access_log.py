@@ -66,6 +66,7 @@ class Json(SynchronousTestCase):
                 "pool": "app",
                 "backend": "10.0.0.1:80",
                 "pick_reason": "round_robin",
+                "ratelimit": "",
                 "attempts": 1,
                 "termination": "--",
                 "error": "",

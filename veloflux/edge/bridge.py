@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure, Relay
+from veloflux.core.model.traffic import ProxyProtocol
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.framing import Body, Counted, UntilClose, encode
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
@@ -24,6 +25,7 @@ from veloflux.edge.lane import Lane
 from veloflux.edge.mirror import Copy, Mirroring
 from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Pool
+from veloflux.edge.preface import preface_of
 from veloflux.edge.splice import WORTH_BYTES
 from veloflux.edge.transport import unsent
 from veloflux.edge.tunnel import Tunnel
@@ -94,6 +96,9 @@ class Bridge(Carrier, Outcome, Timed):
 
     def build(self, backend: Backend, is_wanted: bool) -> Upstream:
         return Upstream(backend, self.plane.deadlines, self if is_wanted else None)
+
+    def preface_for(self, version: ProxyProtocol) -> bytes:
+        return preface_of(self.downstream, version)
 
     def attached(self, upstream: Upstream, now: float) -> None:
         self._dialling = None
@@ -213,9 +218,9 @@ class Bridge(Carrier, Outcome, Timed):
         self.bytes_out = len(body)
         self._may_keep = head.fields.persistent
         prelude = head.prelude
-        if not prelude or self.lane.stages.edit_response is not None:
+        if not prelude or self.lane.stages.dresses:
             prelude = self._answer_prelude(head, head.fields.length_line)
-            if head.fields.has_date and self.lane.stages.edit_response is None:
+            if head.fields.has_date and not self.lane.stages.dresses:
                 head.prelude = prelude
         downstream = self.downstream
         downstream.transport.write(
@@ -229,9 +234,9 @@ class Bridge(Carrier, Outcome, Timed):
         lines = fields.kept + VIA
         if not fields.has_date:
             lines += b"Date: %b\r\n" % self.plane.date
-        edit = self.lane.stages.edit_response
-        if edit is not None:
-            lines = edit(lines)
+        stages = self.lane.stages
+        if stages.dresses:
+            lines = stages.dress(lines, self.head, self.told)
         if self.recoding is not None:
             lines = self.recoding.lines(lines)
         return b"HTTP/1.1 %b\r\n%b%bX-Request-ID: " % (head.status_line, lines, framing)

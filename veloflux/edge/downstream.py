@@ -14,13 +14,15 @@ from zope.interface import implementer
 
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
+from veloflux.core.flow.quota import Quota
 from veloflux.core.flow.stages import Stages
 from veloflux.core.flow.upload import RATE_GRACE_S, Upload
 from veloflux.core.wire import hygiene
 from veloflux.core.wire.answer import answer
-from veloflux.core.wire.error import ProtocolError
+from veloflux.core.wire.error import DeclinedError, ProtocolError
 from veloflux.core.wire.fields import RequestFields
 from veloflux.core.wire.http1 import REMEMBERED, RequestHead, read_request
+from veloflux.core.wire.preface import Preface
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.farewell import Farewell
@@ -69,6 +71,9 @@ class Downstream(Protocol, Timed):
     _is_last = False
     # How the log tells who it is.
     text = ""
+    # What a PROXY header said of the connection, and who sent it.
+    preface: Preface | None = None
+    sender = ""
     _is_closing = False
     _farewell: Farewell | None = None
     _is_paused = False
@@ -223,7 +228,9 @@ class Downstream(Protocol, Timed):
         bridge = Bridge(self, head, lane, request_id, now)
         stages = lane.stages
         try:
-            bridge.accept = stages.admit(head)
+            bridge.accept = stages.admit(head, self.client)
+            if stages.quota is not None:
+                self._count(bridge, stages.quota, now)
             if fields.length != 0:
                 limits, limit = self.limits, stages.route.max_body_bytes
                 limit = limits.max_body_bytes if limit is None else limit
@@ -235,9 +242,11 @@ class Downstream(Protocol, Timed):
                     awaits_leave=fields.expects_continue,
                 )
         except ProtocolError as problem:
-            if problem.status >= 400:
+            if problem.status >= 400 and not isinstance(problem, DeclinedError):
                 self.listener.count_error("http1", problem.kind)
-            self._refuse(head, problem, request_id, lane)
+            if problem.kind != "preflight":
+                problem.lines += stages.lines(head, bridge.told)
+            self._refuse(head, problem, request_id, bridge)
             return
         self.bridge = bridge
         pool = lane.pool or lane.pick(self.plane.luck())
@@ -253,6 +262,18 @@ class Downstream(Protocol, Timed):
         else:
             self._watch_body(self.limits.body_timeout_s, now)
         bridge.start(pool, lines, prelude)
+
+    def _count(self, bridge: Bridge, quota: Quota, now: float) -> None:
+        """Count a request against its route's limit; raises ProtocolError when it is over it."""
+        decision = quota.decide(bridge.head, self.client, self.plane.debts, now)
+        if decision.allowed:
+            bridge.ratelimit = "allowed"
+            bridge.tally.allowed += 1
+            bridge.told = quota.lines(decision)
+        else:
+            bridge.ratelimit = "limited"
+            bridge.tally.limited += 1
+            raise quota.refusal(decision)
 
     def _meet(self, head: RequestHead, last: RequestHead | None) -> None:
         """Take note of a head that is not the one before."""
@@ -351,6 +372,7 @@ class Downstream(Protocol, Timed):
         bridge.status = problem.status
         bridge.error = problem.kind
         bridge.client_gone("cR" if problem.status == 408 else "PR")
+        problem.lines += bridge.lane.stages.lines(bridge.head, bridge.told)
         self._write_answer(problem, bridge.head, bridge.request_id, closing=True)
         self.bridge = None
         self._close(linger=True)
@@ -393,6 +415,7 @@ class Downstream(Protocol, Timed):
     def answer_failure(self, bridge: Bridge, failure: Failure) -> None:
         """No backend answered: say so in its place."""
         lines = _RETRY_AFTER if failure.status == 503 else b""
+        lines += bridge.lane.stages.lines(bridge.head, bridge.told)
         problem = ProtocolError(failure.status, failure.reason, failure.detail, lines)
         keep = self.body is None and bridge.head.fields.persistent and not self.listener.is_draining
         self._write_answer(problem, bridge.head, bridge.request_id, closing=not keep)
@@ -404,9 +427,9 @@ class Downstream(Protocol, Timed):
         head: RequestHead | None,
         problem: ProtocolError,
         request_id: bytes = b"",
-        lane: Lane | None = None,
+        bridge: Bridge | None = None,
     ) -> None:
-        """Answer a request that goes to no backend."""
+        """Answer a request that goes to no backend; `bridge` is what it would have gone by."""
         keep = (
             head is not None
             and head.fields.persistent
@@ -414,7 +437,9 @@ class Downstream(Protocol, Timed):
             and not self.listener.is_draining
         )
         now = self.plane.deadlines.now()
-        refusal = Refusal(self, head, self.plane.unrouted if lane is None else lane.tally)
+        refusal = Refusal(self, head, self.plane.unrouted if bridge is None else bridge.tally)
+        if bridge is not None:
+            refusal.ratelimit = bridge.ratelimit
         refusal.started = now
         refusal.request_id = request_id or self.plane.next_id()
         refusal.status = problem.status
@@ -470,15 +495,23 @@ class Downstream(Protocol, Timed):
             bridge.client_gone("PD" if bridge.status else "PH" if bridge.is_sent else "PR")
         self.transport.abortConnection()
 
-    def drain(self) -> None:
-        """The process is going: close when idle, else after the answer."""
+    def drain(self, patience_s: float = 0.0) -> None:
+        """The process is going, or the listener: close when idle for so long, else after the
+        answer."""
         if self.bridge is not None or self.tunnel is not None or self._buffer:
             return
         if self._head_since != NEVER:
             # Just accepted: its first request may be on the way.
-            self.plane.deadlines.arm(self, self.plane.deadlines.now() + _FIRST_REQUEST_S)
+            self._hurry(max(_FIRST_REQUEST_S, patience_s))
+        elif patience_s:
+            self._hurry(patience_s)
         else:
             self._close()
+
+    def _hurry(self, patience_s: float) -> None:
+        until = self.plane.deadlines.now() + patience_s
+        if until < self.deadline:
+            self.plane.deadlines.arm(self, until)
 
     def _close(self, *, linger: bool = False) -> None:
         """Say no more. Lingering is for a client that may still be sending."""

@@ -19,18 +19,21 @@ from veloflux.edge.tally import CODE_CLASSES, Counted, distribution, increase
 class Tally:
     """What is counted on one route; it outlives the snapshots that have the route.
 
-    `answers` counts by method, then by the first digit of the status; `text` is the route's id for
+    `answers` counts by method, then by the first digit of the status; `allowed` and `limited` what
+    the route's limit let through and did not; `text` is the route's id for
     the log; `mirrored` is there once the route had a mirror. `is_new` says that something was
     counted since it was last taken: among ten thousand routes few have anything to tell each
     second.
     """
 
     __slots__ = (
+        "allowed",
         "answers",
         "bytes_in",
         "bytes_out",
         "is_new",
         "latency",
+        "limited",
         "mirrored",
         "route",
         "text",
@@ -43,6 +46,8 @@ class Tally:
         self.answers: defaultdict[bytes, list[int]] = defaultdict(_no_answers)
         self.bytes_in = 0
         self.bytes_out = 0
+        self.allowed = 0
+        self.limited = 0
         self.latency = Histogram(LATENCY_BUCKETS)
         self.mirrored: Mirrored | None = None
 
@@ -65,7 +70,9 @@ class Tally:
         yield from distribution(metrics.HTTP_DURATION, (self.route,), self.latency)
         if self.mirrored is not None:
             yield from self.mirrored.take(self.route)
-        self.bytes_in = self.bytes_out = 0
+        yield from increase(metrics.RATELIMIT_DECISIONS, (self.route, "allowed"), self.allowed)
+        yield from increase(metrics.RATELIMIT_DECISIONS, (self.route, "limited"), self.limited)
+        self.bytes_in = self.bytes_out = self.allowed = self.limited = 0
         self.is_new = False
 
 

@@ -42,7 +42,8 @@ def json_line(outcome: Outcome, wall: float, total: float, termination: str, ver
         f',"status":{outcome.status},"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}'
         f',"route":{outcome.tally.text},{place}'
         f',"pick_reason":"{outcome.pick_reason or outcome.pool.chooser.reason}"'
-        f',"attempts":{outcome.attempts},"t":{{"queue_ms":{queue},"connect_ms":{connect},"ttfb_ms":{ttfb},"total_ms":{all_ms}}}'
+        f',"ratelimit":"{outcome.ratelimit}","attempts":{outcome.attempts}'
+        f',"t":{{"queue_ms":{queue},"connect_ms":{connect},"ttfb_ms":{ttfb},"total_ms":{all_ms}}}'
         f',"termination":"{termination}","error":"{outcome.error}","config_version":{version}}}\n'
     )
 
@@ -51,7 +52,7 @@ def _client_text(downstream: Any) -> str:
     """The part of a line that stays the same for a connection, or for a client behind a proxy."""
     text: str = (
         f',"listener":{downstream.listener.text},"client_ip":"{downstream.client}"'
-        f',"peer_ip":"{downstream.peer}"'
+        f',"peer_ip":"{downstream.sender or downstream.peer}"'
     )
     downstream.text = text
     return text

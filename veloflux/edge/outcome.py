@@ -31,6 +31,9 @@ class Outcome:
     bytes_out = 0
     # By what the backend was chosen, when not by the pool's way.
     pick_reason = ""
+    # What the route's limit said, and the lines by which the client is told.
+    ratelimit = ""
+    told = b""
     attempts = 0
     queued_s = 0.0
     started = 0.0

@@ -10,7 +10,9 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 
 from veloflux.core.model import metrics
+from veloflux.core.policy.limit import Memory
 from veloflux.core.policy.route import Table
+from veloflux.edge import ledger
 from veloflux.edge.accept import share_of_clients
 from veloflux.edge.access_log import AccessLog
 from veloflux.edge.backend import Backend
@@ -30,10 +32,16 @@ _ROUTES_AT_ONCE = 250
 
 class Plane:
     """Made once per worker. `wall` gives Unix time, `luck` a number in [0, 1), `prefix` begins
-    every request id made here and is unique to this worker's life."""
+    every request id made here and is unique to this worker's life. `debts` are those to all
+    workers; None when this is the only one."""
 
     def __init__(
-        self, reactor: Any, wall: Callable[[], float], luck: Callable[[], float], prefix: bytes
+        self,
+        reactor: Any,
+        wall: Callable[[], float],
+        luck: Callable[[], float],
+        prefix: bytes,
+        debts: Memory | None = None,
     ) -> None:
         self.reactor = reactor
         self.luck = luck
@@ -44,6 +52,8 @@ class Plane:
         # How many workers there are, and what they see of each other.
         self.workers = 1
         self.board: Board | None = None
+        # What clients owe the limits of routes.
+        self.debts: Memory = ledger.alone() if debts is None else debts
         self.is_draining = False
         # Descriptors that clients have, and how many they may have.
         self.descriptors = 0

@@ -22,6 +22,7 @@ from veloflux.core.model.metrics import LAG_BUCKETS, Distribution, Sample, Tally
 from veloflux.core.model.traffic import AccessLog as AccessLogModel
 from veloflux.core.model.traffic import Listener as ListenerModel
 from veloflux.core.model.traffic import Snapshot
+from veloflux.core.policy.limit import Memory
 from veloflux.core.policy.route import Table
 from veloflux.edge import names
 from veloflux.edge.access_log import AccessLog
@@ -69,12 +70,13 @@ class Service:
         worker: int,
         wall: Callable[[], float] = unix_time,
         board: Board | None = None,
+        debts: Memory | None = None,
     ) -> None:
         self._reactor = reactor
         # Not for secrets: it spreads load.
         luck = Random(secrets.randbits(64)).random  # noqa: S311
         prefix = b"%x%b" % (worker, secrets.token_hex(6).encode("ascii"))
-        self._plane = Plane(reactor, wall, luck, prefix)
+        self._plane = Plane(reactor, wall, luck, prefix, debts)
         self._plane.board = board
         self._prepared: Prepared | None = None
         self._descriptors: dict[str, int] = {}
@@ -254,7 +256,8 @@ class Service:
             if listener is None:
                 listener = Listener(model, self._plane)
             elif listener.model.protocol != model.protocol:
-                # Its connections go on as what they are.
+                # Its connections go on as what they are, for as long as they must.
+                listener.remove()
                 self._leaving.append(listener)
                 listener = self._ports[address].factory = Listener(model, self._plane)
             listener.configure(model, snapshot.workers)
@@ -263,6 +266,7 @@ class Service:
                 self._ports[address] = self._open_port(address, listener)
         for address, listener in before.items():
             self._stop_port(address)
+            listener.remove()
             self._leaving.append(listener)
         for address in list(self._descriptors):
             os.close(self._descriptors.pop(address))

@@ -26,9 +26,10 @@ from zope.interface import implementer
 
 from veloflux.fleet.messages import Down, Listen, Message, Up, encode
 
-# A worker's descriptors: for its end, and for the board.
+# A worker's descriptors: for its end, for the board, and for what clients owe their limits.
 CHANNEL_FD = 3
 BOARD_FD = 4
+LEDGER_FD = 5
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 _Heard = TypeVar("_Heard", bound=Message)

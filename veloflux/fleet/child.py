@@ -23,7 +23,7 @@ from veloflux import logs
 from veloflux.core.model.metrics import Tally
 from veloflux.core.model.traffic import Route, Snapshot
 from veloflux.fleet.cells import Cells
-from veloflux.fleet.channel import BOARD_FD, CHANNEL_FD, Channel, adopt
+from veloflux.fleet.channel import BOARD_FD, CHANNEL_FD, LEDGER_FD, Channel, adopt
 from veloflux.fleet.messages import (
     DRAIN_DEADLINE_S,
     Applied,
@@ -286,12 +286,15 @@ def main() -> None:
 
     reactor = install()
 
+    from veloflux.edge import ledger
     from veloflux.edge.board import Board
     from veloflux.edge.service import Service, unix_time
 
     board = Board(BOARD_FD, int(sys.argv[3]))
     os.close(BOARD_FD)
-    service = Service(reactor, int(sys.argv[1]), unix_time, board)
+    debts = ledger.attach(LEDGER_FD)
+    os.close(LEDGER_FD)
+    service = Service(reactor, int(sys.argv[1]), unix_time, board, debts)
     child = Child(reactor, service, reactor.stop)
     adopt(reactor, CHANNEL_FD, child.channel)
     os.close(CHANNEL_FD)

@@ -1,9 +1,9 @@
 """Starts worker processes, and ties each to its channel and to the daemon's log.
 
-A worker inherits four descriptors beside its channel: nothing to read, standard output for the
-access log, a pipe as standard error, whose lines go where the daemon's own log goes, and the board
-on which workers see each other's counts. Without the pipe the lines would be lost once twistd has
-closed its terminal.
+A worker inherits five descriptors beside its channel: nothing to read, standard output for the
+access log, a pipe as standard error, whose lines go where the daemon's own log goes, the board on
+which workers see each other's counts, and the ledger of what clients owe their rate limits. Without
+the pipe the lines would be lost once twistd has closed its terminal.
 """
 
 import os
@@ -19,8 +19,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from veloflux.edge import ledger
 from veloflux.edge.board import Rows
-from veloflux.fleet.channel import BOARD_FD, CHANNEL_FD, Channel, adopt
+from veloflux.fleet.channel import BOARD_FD, CHANNEL_FD, LEDGER_FD, Channel, adopt
 from veloflux.fleet.messages import Down, Up, read_up
 from veloflux.logs import Relay
 
@@ -63,12 +64,15 @@ class Processes:
         self._level = level
         # Lives as long as the process.
         self._rows: Rows | None = None
+        self._ledger = -1
 
     def spawn(
         self, worker: int, on_message: Callable[[Up], None], on_exit: Callable[[str], None]
     ) -> Process:
         """Start a worker; raises OSError when there is no descriptor, memory or process left."""
         rows = self._rows = self._rows or Rows.create()
+        if self._ledger < 0:
+            self._ledger = ledger.create()
         row = rows.take()
 
         def gone(why: str) -> None:
@@ -89,6 +93,7 @@ class Processes:
                     2: "r",
                     CHANNEL_FD: theirs.fileno(),
                     BOARD_FD: rows.fd,
+                    LEDGER_FD: self._ledger,
                 },
             )
             adopt(self._reactor, ours.fileno(), child.channel)

@@ -53,7 +53,7 @@ class Lines(SynchronousTestCase):
     def test_costs_nothing_when_there_is_nothing_to_do(self) -> None:
         stages = Stages(Route("r"))
         self.assertIsNone(stages.edit_request)
-        self.assertIsNone(stages.edit_response)
+        self.assertFalse(stages.dresses)
 
     def test_removes_before_it_adds(self) -> None:
         edits = HeaderEdits(set=(("A", "1"),), add=(("A", "2"),), remove=("a",))

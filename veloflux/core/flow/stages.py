@@ -1,11 +1,21 @@
-"""What a route does to its requests and answers, compiled: what it leaves out costs nothing."""
+"""What a route does to its requests and answers, compiled: what it leaves out costs nothing.
+
+A request is asked, in this order: may its client come in, is its method passed on, is it sent
+elsewhere, does a browser only ask what it may (CORS), has its client had too many, is its body too
+long. Who may not come in learns nothing of what comes after. A browser's question is answered
+before it would count: it carries none of the headers and cookies that tell clients apart, no
+backend works for it, and a refusal would look to the page like a forbidden origin.
+"""
 
 import re
 from collections.abc import Callable
 
 from veloflux.core.flow.exchange import CHECKED_METHODS, check_method
+from veloflux.core.flow.quota import Quota
 from veloflux.core.model.traffic import HeaderEdits, Redirect, Route
-from veloflux.core.wire.error import ProtocolError
+from veloflux.core.policy import cors
+from veloflux.core.policy.access import access
+from veloflux.core.wire.error import DeclinedError, ProtocolError
 from veloflux.core.wire.fields import without
 from veloflux.core.wire.grammar import ANY_FIELD, FIELD
 from veloflux.core.wire.http1 import RequestHead
@@ -26,33 +36,81 @@ _SECURITY = (
 class Stages:
     """One route, compiled; an edit is None where the route asks for none."""
 
-    __slots__ = ("_redirect", "edit_request", "edit_response", "route", "strip")
+    __slots__ = (
+        "_access",
+        "_cors",
+        "_edit_response",
+        "_is_silent",
+        "_redirect",
+        "dresses",
+        "edit_request",
+        "quota",
+        "route",
+        "strip",
+    )
 
     def __init__(self, route: Route) -> None:
         self.route = route
         prefix = route.path_prefix.rstrip("/")
         self.strip = len(prefix) if route.strip_prefix else 0
         self.edit_request = _editing(route.request_headers)
-        self.edit_response = _securing(_editing(route.response_headers), route.security_headers)
+        self._edit_response = _securing(_editing(route.response_headers), route.security_headers)
         self._redirect = route.redirect
+        self._access = access(route.allow, route.deny)
+        self._cors = None if route.cors is None else cors.Rule(route.cors)
+        # Only a browser's questions come to it by OPTIONS: see `Table.add`.
+        self._is_silent = bool(route.methods) and "OPTIONS" not in route.methods
+        self.quota = None if route.rate_limit is None else Quota(route.id, route.rate_limit)
+        # Whether answers are more than what the backend says.
+        added = (self._edit_response, self._cors, self.quota)
+        self.dresses = any(each is not None for each in added)
         if route.redirect is not None and _REFERENCE.fullmatch(route.redirect.to) is None:
             raise ValueError(f"{route.redirect.to!r} cannot be the value of Location")
 
     def judges(self, head: RequestHead) -> bool:
         """Whether `admit` has anything to say of requests with this head."""
-        return head.method in CHECKED_METHODS or self._redirect is not None or head.fields.upgrade
+        return (
+            head.method in CHECKED_METHODS
+            or self._redirect is not None
+            or self.quota is not None
+            or head.fields.upgrade
+        )
 
-    def admit(self, head: RequestHead) -> bytes | None:
-        """Raise ProtocolError for a request that is answered here, redirects included.
+    def admit(self, head: RequestHead, client: str) -> bytes | None:
+        """Raise ProtocolError for a request that is answered here, redirects included; `client` is
+        the address it comes from. What it may say depends on these alone.
 
         Return what a backend must answer to a WebSocket handshake, None when this is none (or the
         route allows none: then the wish to upgrade is not passed on).
         """
+        if self._access is not None and not self._access.admits(client):
+            raise DeclinedError(403, "address", "This is not open to your address.")
         if head.method in CHECKED_METHODS:
             check_method(head)
         if self._redirect is not None:
             raise _redirection(self._redirect, head)
+        if self._cors is not None and head.method == b"OPTIONS" and self._is_question(head):
+            lines = self._cors.preflight(head.fields.value)
+            raise ProtocolError(204, "preflight", "It may, or not.", lines)
         return check_handshake(head) if head.fields.upgrade and self.route.websocket else None
+
+    def _is_question(self, head: RequestHead) -> bool:
+        """Whether an OPTIONS is a browser's, about a request to come."""
+        value = head.fields.value
+        return self._is_silent or bool(value(b"origin") and value(cors.REQUEST_METHOD))
+
+    def lines(self, head: RequestHead, told: bytes = b"") -> bytes:
+        """The lines that every answer to the request has, whoever gives it; `told` are what its
+        limit tells."""
+        return told if self._cors is None else self._cors.lines(head.fields.value) + told
+
+    def dress(self, lines: bytes, head: RequestHead, told: bytes) -> bytes:
+        """The lines of a backend's answer to `head`, with what the route adds and changes. The
+        operator's edits come last, as the last word."""
+        if self._cors is not None:
+            lines = without(lines, cors.FIELDS)
+        lines += self.lines(head, told)
+        return lines if self._edit_response is None else self._edit_response(lines)
 
     def prelude(self, head: RequestHead, authority: bytes, lines: bytes) -> bytes:
         """The head for the backend up to the value of X-Request-ID, which is its last line.

@@ -50,6 +50,12 @@ MIRRORED_REQUESTS = Family(
     "Copies of requests for a route's mirror: sent and answered, failed, or dropped unsent.",
     ("route", "result"),
 )
+RATELIMIT_DECISIONS = Family(
+    "veloflux_ratelimit_decisions_total",
+    "counter",
+    "Requests that a route's rate limit let through (allowed) or answered with 429 (limited).",
+    ("route", "decision"),
+)
 UPSTREAM_REQUESTS = Family(
     "veloflux_upstream_requests_total",
     "counter",

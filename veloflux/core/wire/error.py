@@ -15,6 +15,10 @@ class ProtocolError(Exception):
         self.lines = lines
 
 
+class DeclinedError(ProtocolError):
+    """A request with which nothing is wrong, but which its route does not take from this client."""
+
+
 def bad_request(kind: str, detail: str) -> ProtocolError:
     return ProtocolError(400, kind, detail)
 
