@@ -1,8 +1,8 @@
 """Which backend will answer first? Of two lucky ones, that with less latency times work.
 
-The method is that of Finagle and Linkerd (W. Morgan, Beyond Round Robin: Load Balancing for
-Latency, 2016): what a request will cost is the peak-sensitive average latency times the requests
-that would then be in flight.
+The method is that of Finagle (PeakEwma.scala in com.twitter.finagle.loadbalancer) and Linkerd: what
+a request will cost is the peak-sensitive average latency times the requests that would then be in
+flight.
 """
 
 from collections.abc import Collection, Sequence
