@@ -22,6 +22,11 @@ class FakeFleet:
     def status(self) -> tuple[WorkerStatus, ...]:
         return tuple(self.workers)
 
+    ejected: frozenset[tuple[str, str]] = frozenset()
+
+    def ejections(self) -> frozenset[tuple[str, str]]:
+        return self.ejected
+
 
 class FakeChecks:
     def __init__(self) -> None:

@@ -13,7 +13,9 @@ from veloflux.control.procfs import usage
 from veloflux.control.services.status import BackendState, Status
 from veloflux.core.model import metrics
 
-_STATES: tuple[BackendState, ...] = ("healthy", "unhealthy", "unknown", "disabled")
+_STATES: tuple[BackendState, ...] = (
+    "healthy", "unhealthy", "unknown", "ejected", "draining", "disabled",
+)  # fmt: skip
 
 
 def own_families(status: Status) -> Callable[[], Families]:

@@ -8,6 +8,8 @@ from veloflux.core.model.metrics import LATENCY_BUCKETS
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.policy.balance.latency import PeakEwma
 from veloflux.edge.board import Cell
+from veloflux.edge.deadlines import Deadlines
+from veloflux.edge.ejection import Ejection
 from veloflux.edge.histogram import Histogram
 from veloflux.edge.tally import CODE_CLASSES, Counted, by_class, distribution
 
@@ -26,7 +28,9 @@ class Backend:
     `inflight`, None while nobody asks.
     """
 
-    def __init__(self, pool: "Pool", model: BackendModel, since: float) -> None:
+    def __init__(
+        self, pool: "Pool", model: BackendModel, since: float, deadlines: Deadlines
+    ) -> None:
         self.pool = pool
         self.name = str(model.address)
         self.text = f'"pool":{pool.text},"backend":{json.dumps(self.name)}'
@@ -35,7 +39,7 @@ class Backend:
         self.inflight = 0
         self.connections = 0
         self.is_unhealthy = False
-        self.is_ejected = False
+        self.ejection = Ejection(self, deadlines)
         self.is_retired = False
         self.since = since
         self.cell: Cell | None = None
@@ -58,6 +62,10 @@ class Backend:
         """What it works on, for all workers where they share it."""
         cell = self.cell
         return self.inflight if cell is None else cell.total()
+
+    @property
+    def is_ejected(self) -> bool:
+        return self.ejection.is_on
 
     @property
     def is_full(self) -> bool:
@@ -94,5 +102,10 @@ class Backend:
         """Leave the pool: what is in flight finishes, nothing is kept."""
         self.is_retired = True
         self.share(None)
+        self.ejection.end()
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Keep none of the connections that are kept."""
         for upstream in self.idle[:]:
             upstream.close()

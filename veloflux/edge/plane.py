@@ -49,6 +49,8 @@ class Plane:
         self.table: Table[Lane] = Table()
         self.pools: dict[str, Pool] = {}
         self.version = 0
+        # Is told of a backend that our traffic has found bad: pool, backend, seconds, reason.
+        self.on_ejected: Callable[[str, str, float, str], None] = lambda *_: None
         # How many workers there are, and what they see of each other.
         self.workers = 1
         self.board: Board | None = None

@@ -33,6 +33,7 @@ class Home(Protocol):
     luck: Callable[[], float]
     board: Board | None
     workers: int
+    on_ejected: Callable[[str, str, float, str], None]
 
 
 class Pool(Timed):
@@ -54,6 +55,7 @@ class Pool(Timed):
         self.text = json.dumps(model.name)
         self.backends: dict[str, Backend] = {}
         self.retries: dict[str, int] = {}
+        self._ejected: list[tuple[str, str]] = []
         self._home = home
         # Who is there from the beginning has been for long.
         self.configure(model, {}, since=-NEVER)
@@ -67,7 +69,9 @@ class Pool(Timed):
         """
         self.model = model
         self.timeouts = model.timeouts
-        self.max_idle = model.keepalive.max_idle
+        self.proxy_protocol = model.proxy_protocol
+        # A connection whose beginning names one client is no use to another.
+        self.max_idle = 0 if model.proxy_protocol else model.keepalive.max_idle
         self.idle_timeout_s = model.keepalive.idle_timeout_s
         if since is None:
             since = self._home.deadlines.now()
@@ -76,6 +80,9 @@ class Pool(Timed):
             self._take_in(before.pop(str(each.address), None), each, since)
         for backend in before.values():
             backend.retire()
+        if model.proxy_protocol:
+            for backend in self.backends.values():
+                backend.close_idle()
         self._share(cells)
         self._bound()
         self._trait = trait(model.hash_on) if model.algorithm in KEYED else None
@@ -107,7 +114,20 @@ class Pool(Timed):
         backend = self.backends.get(name)
         if backend is not None and backend.is_unhealthy == is_healthy:
             backend.is_unhealthy = not is_healthy
-            self._returned(backend)
+            self.returned(backend)
+
+    def eject(self, name: str, seconds: float) -> None:
+        """Keep a backend out for so long, by another worker's word or our own."""
+        backend = self.backends.get(name)
+        if backend is not None:
+            backend.ejection.begin(self._home.deadlines.now() + seconds)
+            self._choose()
+
+    def returned(self, backend: Backend) -> None:
+        """It is back among those that can be used, or as good as new."""
+        backend.since = self._home.deadlines.now()
+        backend.latency.forget()
+        self._choose()
 
     def count_retry(self, reason: str) -> None:
         self.retries[reason] = self.retries.get(reason, 0) + 1
@@ -117,6 +137,9 @@ class Pool(Timed):
         retries, self.retries = self.retries, {}
         for reason, count in retries.items():
             yield from increase(metrics.UPSTREAM_RETRIES, (self.name, reason), count)
+        ejected, self._ejected = self._ejected, []
+        for backend, reason in ejected:
+            yield from increase(metrics.UPSTREAM_EJECTIONS, (self.name, backend, reason), 1)
 
     def retire(self) -> list[Backend]:
         """Retire all backends, and return them."""
@@ -130,7 +153,7 @@ class Pool(Timed):
 
     def _take_in(self, backend: Backend | None, model: BackendModel, since: float) -> None:
         if backend is None:
-            backend = Backend(self, model, since)
+            backend = Backend(self, model, since, self._home.deadlines)
         else:
             was_idle = not (backend.enabled and backend.model.weight)
             backend.configure(model)
@@ -173,10 +196,6 @@ class Pool(Timed):
     def _is_full(self) -> bool:
         return self._is_at_limit() or self.chooser.are_full
 
-    def _returned(self, backend: Backend) -> None:
-        backend.since = self._home.deadlines.now()
-        self._choose()
-
     def _choose(self) -> None:
         """Choose anew among those that can be used, with the weights in force."""
         if self.model.slow_start_s:
@@ -211,6 +230,7 @@ class _Nowhere:
     luck = staticmethod(lambda: 0.0)
     board: Board | None = None
     workers = 1
+    on_ejected: Any = None
 
 
 # Where there is none: it has no backends.

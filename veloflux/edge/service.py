@@ -98,6 +98,15 @@ class Service:
             names.install(reactor)
 
     @property
+    def on_ejected(self) -> Callable[[str, str, float, str], None]:
+        """Is told of a backend that our traffic has found bad: pool, backend, seconds, reason."""
+        return self._plane.on_ejected
+
+    @on_ejected.setter
+    def on_ejected(self, tell: Callable[[str, str, float, str], None]) -> None:
+        self._plane.on_ejected = tell
+
+    @property
     def connections(self) -> int:
         """Open connections from clients."""
         listeners = chain(self._listeners.values(), self._leaving)
@@ -170,6 +179,11 @@ class Service:
         if pool in self._plane.pools:
             self._plane.pools[pool].mark(backend, healthy)
 
+    def eject(self, pool: str, backend: str, seconds: float) -> None:
+        """Take another worker's word that a backend is bad."""
+        if pool in self._plane.pools:
+            self._plane.pools[pool].eject(backend, seconds)
+
     def reopen(self) -> None:
         """Open the log file anew."""
         if self._plane.log is not None:
@@ -206,6 +220,8 @@ class Service:
     def _gauges(self) -> Iterator[Sample]:
         upstream = 0
         for pool in self._plane.pools.values():
+            if pool.queue is not None:
+                yield gauge(metrics.UPSTREAM_QUEUE, (pool.name,), len(pool.queue))
             for backend in pool.backends.values():
                 upstream += backend.connections
                 labels = (pool.name, backend.name)

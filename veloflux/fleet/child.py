@@ -32,6 +32,8 @@ from veloflux.fleet.messages import (
     Down,
     Drain,
     Drained,
+    Eject,
+    Ejected,
     Hello,
     Leaving,
     Level,
@@ -76,6 +78,12 @@ class DataPlane(Protocol):
     def mark(self, pool: str, backend: str, healthy: bool) -> None:
         """Take or avoid a backend."""
 
+    def eject(self, pool: str, backend: str, seconds: float) -> None:
+        """Avoid a backend for so long."""
+
+    on_ejected: Callable[[str, str, float, str], None]
+    """Is told of a backend that our own traffic has found bad: pool, backend, seconds, reason."""
+
     def reopen(self) -> None:
         """Open log files anew."""
 
@@ -117,6 +125,7 @@ class Child:
         self.exit_code = 0
         self._clock = clock
         self._plane = plane
+        plane.on_ejected = lambda *found: self.channel.send(Ejected(*found))
         self._stop = stop
         self._report = LoopingCall(self._count_now)
         self._report.clock = clock
@@ -160,6 +169,8 @@ class Child:
                 self._commit(version, cells)
             case Mark(pool=pool, backend=backend, healthy=healthy):
                 self._plane.mark(pool, backend, healthy)
+            case Eject(pool=pool, backend=backend, seconds=seconds):
+                self._plane.eject(pool, backend, seconds)
             case Reopen():
                 self._plane.reopen()
             case Level(name=name):

@@ -61,6 +61,14 @@ class Mark(Message, frozen=True, tag=True):
     healthy: bool
 
 
+class Eject(Message, frozen=True, tag=True):
+    """Another worker's traffic has found a backend bad: avoid it for so long."""
+
+    pool: str
+    backend: str
+    seconds: float
+
+
 class Reopen(Message, frozen=True, tag=True):
     """Open the log files anew, because they may have been moved away."""
 
@@ -109,6 +117,16 @@ class Counted(Message, frozen=True, tag=True):
     connections: int
 
 
+class Ejected(Message, frozen=True, tag=True):
+    """The worker's traffic has found a backend bad, which it avoids for so long; the reason is that
+    of the metric."""
+
+    pool: str
+    backend: str
+    seconds: float
+    reason: str
+
+
 class Leaving(Message, frozen=True, tag=True):
     """The worker was told by a signal to drain: it needs a successor now."""
 
@@ -119,8 +137,8 @@ class Drained(Message, frozen=True, tag=True):
     left: int
 
 
-Down: TypeAlias = Listen | Routes | Prepare | Commit | Mark | Reopen | Level | Drain
-Up: TypeAlias = Hello | Prepared | Refused | Applied | Counted | Leaving | Drained
+Down: TypeAlias = Listen | Routes | Prepare | Commit | Mark | Eject | Reopen | Level | Drain
+Up: TypeAlias = Hello | Prepared | Refused | Applied | Counted | Ejected | Leaving | Drained
 
 _encoder = msgspec.msgpack.Encoder()
 _down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)

@@ -24,6 +24,8 @@ from veloflux.fleet.messages import (
     Applied,
     Counted,
     Down,
+    Eject,
+    Ejected,
     Level,
     Mark,
     Prepared,
@@ -75,6 +77,7 @@ class Supervisor:
         self._crew = Crew(clock, spawner, sockets, self._brief, self._heard, self._gone)
         self._snapshot: Snapshot | None = None
         self._marks = Marks()
+        self._ejections: dict[tuple[str, str], float] = {}
         self._allotment = Allotment()
         self._cells: Cells = {}
         self._ballots: dict[type[Up], tuple[int, Ballot[Worker]]] = {}
@@ -151,6 +154,12 @@ class Supervisor:
         mark = Mark(pool, backend, healthy)
         self._marks.add(mark)
         self._tell(mark)
+
+    def ejections(self) -> frozenset[tuple[str, str]]:
+        """The pools and addresses of the backends that are ejected now."""
+        now = self._clock.seconds()
+        self._ejections = {each: until for each, until in self._ejections.items() if until > now}
+        return frozenset(self._ejections)
 
     def reopen(self) -> None:
         """Make every worker open its log files anew."""
@@ -252,6 +261,21 @@ class Supervisor:
                 worker.connections = connections
                 for tell in self.on_tally:
                     tell(worker.pid, tally)
+            case Ejected():
+                self._ejected(worker, message)
+
+    def _ejected(self, worker: Worker, found: Ejected) -> None:
+        """What one worker's traffic has found holds for all."""
+        self._log.warn(
+            "backend {found.backend} of pool {found.pool} is ejected for {found.seconds:.0f} s: "
+            "{found.reason}",
+            found=found,
+        )
+        until = self._clock.seconds() + found.seconds
+        self._ejections[found.pool, found.backend] = until
+        for other in self._crew.everybody:
+            if other is not worker:
+                other.send(Eject(found.pool, found.backend, found.seconds))
 
     def _refused(self, worker: Worker, version: int, why: str) -> None:
         if ballot := self._ballot(Prepared, version):

@@ -4,7 +4,7 @@ Healthy means that every worker serves and every pool has a backend to send to; 
 worker serves, or no pool has one; degraded is what is between.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -17,7 +17,7 @@ from veloflux.fleet.supervisor import WorkerStatus
 from veloflux.fleet.worker import State as WorkerState
 
 Condition = Literal["healthy", "degraded", "unhealthy"]
-BackendState = Literal["healthy", "unhealthy", "unknown", "disabled"]
+BackendState = Literal["healthy", "unhealthy", "unknown", "ejected", "draining", "disabled"]
 
 
 class Fleet(Protocol):
@@ -30,6 +30,7 @@ class Fleet(Protocol):
     @property
     def restarts(self) -> int: ...
     def status(self) -> Sequence[WorkerStatus]: ...
+    def ejections(self) -> Collection[tuple[str, str]]: ...
 
 
 class Checks(Protocol):
@@ -138,7 +139,7 @@ class Status:
 
     def backends(self) -> list[tuple[str, str, BackendState]]:
         """Every backend's pool, address and state."""
-        states = self._checks.states()
+        states = self._states()
         return [
             (pool.name, str(backend.address), _state(states, pool, backend))
             for pool in self.in_force.snapshot.pools
@@ -147,7 +148,7 @@ class Status:
 
     def condition(self) -> Condition:
         """The whole in one word."""
-        states = self._checks.states()
+        states = self._states()
         pools = [_has_usable(states, pool) for pool in self.in_force.snapshot.pools]
         serving = self.serving
         if not serving or (pools and not any(pools)):
@@ -188,6 +189,14 @@ class Status:
         shared = {name: getattr(summary, name) for name in Summary.__dataclass_fields__}
         return Details(**shared, workers=tuple(map(self._worker, self.fleet.status())))
 
+    def _states(self) -> Mapping[tuple[str, str], BackendState]:
+        """What checks and traffic have found; the checks come first where both have."""
+        found: dict[tuple[str, str], BackendState] = dict(self._checks.states())
+        for each in self.fleet.ejections():
+            if found.get(each) != "unhealthy":
+                found[each] = "ejected"
+        return found
+
     def _worker(self, worker: WorkerStatus) -> WorkerSummary:
         return WorkerSummary(
             index=worker.index,
@@ -203,14 +212,19 @@ class Status:
         return f"{max(0.0, self._clock() - moment):.1f}s"
 
 
-def _state(states: Mapping[tuple[str, str], State], pool: Pool, backend: Backend) -> BackendState:
+def _state(
+    states: Mapping[tuple[str, str], BackendState], pool: Pool, backend: Backend
+) -> BackendState:
     if not backend.enabled:
         return "disabled"
+    if not backend.weight:
+        return "draining"
     return states.get((pool.name, str(backend.address)), "unknown")
 
 
-def _has_usable(states: Mapping[tuple[str, str], State], pool: Pool) -> bool:
+def _has_usable(states: Mapping[tuple[str, str], BackendState], pool: Pool) -> bool:
+    # Ejection never takes the last.
     return any(
-        backend.weight and _state(states, pool, backend) in ("healthy", "unknown")
+        _state(states, pool, backend) in ("healthy", "unknown", "ejected")
         for backend in pool.backends
     )

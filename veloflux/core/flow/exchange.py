@@ -5,6 +5,7 @@ is tried again. The edge carries them out.
 import re
 from typing import NamedTuple
 
+from veloflux.core.model.resilience import Cause, Retries
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import without
 from veloflux.core.wire.framing import Body, Chunked, Counted, UntilClose
@@ -44,8 +45,24 @@ BAD_ANSWER = Failure(502, "PH", "bad_answer", "The backend's answer is not valid
 TOTAL = Failure(504, "sH", "total_timeout", "The request took too long.")
 SLOW_BACKEND = Failure(504, "sD", "backend_stalled", "The backend stopped taking the request.")
 
+# An answer that the pool takes for a failure, when it is not asked again.
+UNWANTED = Failure(502, "SH", "unwanted_status", "The backend answered with a failure.")
+
 # Failures in which no backend has seen a byte of the request: another may be tried.
 BEFORE_SENDING = frozenset((REFUSED, UNRESOLVED, CONNECT_TIMEOUT))
+# What the configuration calls them.
+_CAUSES: dict[Cause, frozenset[Failure]] = {
+    "connect_failure": frozenset((UNRESOLVED, CONNECT_TIMEOUT)),
+    "refused": frozenset((REFUSED,)),
+    "reset_before_response": frozenset((RESET,)),
+}
+
+
+def retried(retries: Retries) -> frozenset[Failure]:
+    """The failures after which a pool tries again."""
+    if not retries.attempts:
+        return frozenset()
+    return frozenset[Failure]().union(*(_CAUSES[cause] for cause in retries.on))
 
 
 class Relay(NamedTuple):

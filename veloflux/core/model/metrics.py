@@ -84,8 +84,29 @@ UPSTREAM_INFLIGHT = Family(
 UPSTREAM_STATE = Family(
     "veloflux_upstream_state",
     "gauge",
-    "1 for the state a backend is in: healthy, unhealthy, unknown or disabled.",
+    "1 for the state a backend is in: healthy, unhealthy, unknown, ejected, draining or disabled.",
     ("pool", "backend", "state"),
+)
+UPSTREAM_EJECTIONS = Family(
+    "veloflux_upstream_ejections_total",
+    "counter",
+    "Times that a backend was taken out because real traffic failed on it.",
+    ("pool", "backend", "reason"),
+)
+UPSTREAM_QUEUE = Family(
+    "veloflux_upstream_queue_length", "gauge", "Requests that wait for a backend.", ("pool",)
+)
+UPSTREAM_BREAKER = Family(
+    "veloflux_upstream_circuit_open",
+    "gauge",
+    "Workers whose circuit breaker for the pool does not let all requests through.",
+    ("pool",),
+)
+RETRY_BUDGET_EXHAUSTED = Family(
+    "veloflux_upstream_retry_budget_exhausted_total",
+    "counter",
+    "Retries that were not made because the pool's budget was spent.",
+    ("pool",),
 )
 HEALTH_CHECK_DURATION = Family(
     "veloflux_upstream_health_check_duration_seconds",
