@@ -1,13 +1,15 @@
 """A data plane alone in a process, on a reactor of the test's choice, until its input ends.
 
-`python -m tests.support.bare REACTOR FD PROTOCOL BACKEND LOG`: `FD` is a listening socket and
-`BACKEND` the address of the only one there is. It says `ready` when it serves.
+`python -m tests.support.bare REACTOR FD PROTOCOL BACKEND LOG [SECOND]`: `FD` is a listening socket
+and `BACKEND` the address of the only one there is. With `SECOND`, the address of another backend,
+answers are compressed and requests mirrored to that. It says `ready` when it serves.
 """
 
 import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -28,12 +30,14 @@ REACTORS = {
 class Bare:
     """The process, seen from the test; what it logged must be nothing."""
 
-    def __init__(self, reactor: str, fd: int, protocol: str, backend: str, log: str) -> None:
+    def __init__(
+        self, reactor: str, fd: int, protocol: str, backend: str, log: str, *second: str
+    ) -> None:
         # Twisted holds a descriptor in reserve, to the end.
         warnings = ("-W", "error", "-W", "ignore::ResourceWarning")
         command = (sys.executable, *warnings, "-m", "tests.support.bare")
         self._process = subprocess.Popen(
-            (*command, reactor, str(fd), protocol, backend, os.path.abspath(log)),
+            (*command, reactor, str(fd), protocol, backend, os.path.abspath(log), *second),
             cwd=ROOT,
             pass_fds=(fd,),
             stdin=subprocess.PIPE,
@@ -76,13 +80,14 @@ class Bare:
         return descriptors(self._process.pid)
 
 
-def main(reactor_name: str, fd: str, protocol: str, backend: str, log: str) -> None:
+def main(reactor_name: str, fd: str, protocol: str, backend: str, log: str, *second: str) -> None:
     import_module(REACTORS[reactor_name]).install()
 
     from twisted.internet import reactor  # noqa: TID251  this is a process's main
     from twisted.logger import LogLevel, globalLogBeginner, textFileLogObserver
 
     from veloflux.core.model.address import Address
+    from veloflux.core.model.policies import Compression, Mirror
     from veloflux.core.model.traffic import AccessLog, Listener, Pool, Route, Share, Snapshot
     from veloflux.core.model.traffic import Backend as BackendModel
     from veloflux.edge.service import Service
@@ -96,12 +101,17 @@ def main(reactor_name: str, fd: str, protocol: str, backend: str, log: str) -> N
     address = Address("127.0.0.1", 80)
     service.listen(str(address), os.dup(int(fd)))
     relayed = {"pool": "app"} if protocol == "tcp" else {}
+    pools = [Pool("app", (BackendModel(Address.parse(backend)),))]
+    pools += [Pool("second", (BackendModel(Address.parse(each)),)) for each in second]
+    route = Route("all", pools=(Share("app"),))
+    if second:
+        route = replace(route, compression=Compression(), mirror=Mirror("second"))
     steps = service.prepare(
         Snapshot(
             version=1,
             listeners=(Listener("web", address, protocol, limits=LIMITS, **relayed),),  # type: ignore[arg-type]
-            pools=(Pool("app", (BackendModel(Address.parse(backend)),)),),
-            routes=(Route("all", pools=(Share("app"),)),),
+            pools=tuple(pools),
+            routes=(route,),
             access_log=AccessLog(log),
         )
     )
