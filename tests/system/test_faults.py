@@ -81,7 +81,7 @@ class SecretTests(SystemTestCase):
         self.assertEqual(var.stat().st_mode & 0o7777, 0o700)
         self.assertEqual(
             {file.name: file.stat().st_mode & 0o7777 for file in var.iterdir()},
-            {"admin-password": 0o600, "admin-password.hash": 0o600},
+            {"admin-password": 0o600, "admin-password.hash": 0o600, "secret.key": 0o600},
         )
         told = self.told(daemon)
         self.assertNotIn(daemon.password, told)
@@ -96,7 +96,6 @@ class SecretTests(SystemTestCase):
         )
         page = self.admin(daemon, "/metrics", "only for those who ask")
         self.assertEqual(page.status, 200)
-        (daemon.directory / "var").mkdir()
         (daemon.directory / "var" / "admin-password").write_text("only for those who ask")
         self.assertNotIn("only for those who ask", self.told(daemon))
 
