@@ -10,7 +10,9 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
+from veloflux.core.model.traffic import ProxyProtocol
 from veloflux.core.wire.http1 import RequestHead
+from veloflux.core.wire.preface import own_preface
 from veloflux.edge.backend import Backend
 from veloflux.edge.dial import dial, failure_of
 from veloflux.edge.pool import Pool
@@ -117,6 +119,10 @@ class Carrier:
     def build(self, backend: Backend, is_wanted: bool) -> Protocol:
         """The protocol for a new connection; not wanted when this carrier is gone by now."""
         raise NotImplementedError
+
+    def preface_for(self, version: ProxyProtocol) -> bytes:
+        """The PROXY header that a new connection begins with, in a pool that wants one."""
+        return own_preface(version)
 
     def dial(self, backend: Backend) -> None:
         self._dialling = Dialling(self, backend)

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IAddress
@@ -11,7 +10,9 @@ from twisted.logger import Logger
 
 from veloflux.core.model import metrics
 from veloflux.core.model.traffic import Listener as ListenerModel
+from veloflux.core.policy.access import Access, Networks, access, plain
 from veloflux.edge.downstream import Downstream
+from veloflux.edge.preface import Prefaced
 from veloflux.edge.relay import Relay
 from veloflux.edge.tally import Counted, increase
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 # Seconds between two lines in the log that say the same.
 _SILENT_S = 60.0
+# Seconds that idle clients of a removed listener have for one more request, which tells them to go.
+REMOVED_S = 5.0
 
 
-def networks(model: ListenerModel) -> list[IPv4Network | IPv6Network]:
-    """Of its trusted proxies. Raises ValueError for what is none."""
-    return [ip_network(network) for network in model.trusted_proxies]
+def networks(model: ListenerModel) -> tuple[Networks, Access | None]:
+    """Of its trusted proxies, and of who may connect. Raises ValueError for what is none."""
+    return Networks(model.trusted_proxies), access(model.allow, model.deny)
 
 
 class Listener(Factory):
@@ -33,6 +36,8 @@ class Listener(Factory):
     noisy = False
     _log = Logger()
     _silent_until = 0.0
+    # Nothing is configured at its address any more, or something else is.
+    is_removed = False
 
     def __init__(self, model: ListenerModel, plane: "Plane") -> None:
         self.plane = plane
@@ -60,35 +65,52 @@ class Listener(Factory):
         # By the minor version of a request, for the log.
         self.protocols = ("HTTP/1.0", "HTTP/1.1") if is_http else ("TCP", "TCP")
         self.limits = model.limits
-        self._trusted = networks(model)
+        self._trusted, self._access = networks(model)
 
     @property
     def is_draining(self) -> bool:
-        return self.plane.is_draining
+        """Whether clients are asked to go elsewhere with their next request."""
+        return self.is_removed or self.plane.is_draining
+
+    def remove(self) -> None:
+        """Accept nobody more; who is there has some seconds for one more request."""
+        self.is_removed = True
+        for connection in list(self.connections):
+            connection.drain(REMOVED_S)
 
     def trusts(self, address: str) -> bool:
         """Whether `address` belongs to a proxy whose word on its clients is believed."""
         if not self._trusted:
             return False
-        try:
-            ip = ip_address(address)
-        except ValueError:
-            return False
-        return any(ip in network for network in self._trusted)
+        ip = plain(address)
+        return ip is not None and ip in self._trusted
 
     def count_error(self, protocol: str, kind: str) -> None:
         self.errors[protocol, kind] += 1
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         peer: str = getattr(addr, "host", "") or "unix:"
-        reason = self._why_not(peer)
+        is_prefaced = self.model.proxy_protocol
+        reason = self._why_nobody()
+        if reason is None:
+            reason = self._why_no_word_of(peer) if is_prefaced else self._why_not(peer)
         if reason is not None:
             self.rejected[reason] += 1
             return None
         self.accepted += 1
-        if self.model.protocol == "tcp":
-            return Relay(self, peer)
-        return Downstream(self, peer)
+        return Prefaced(self, peer) if is_prefaced else self._build(peer)
+
+    def build_for(self, client: str) -> Downstream | Relay | None:
+        """The protocol for a connection whose PROXY header names `client`; None when it is turned
+        away after all."""
+        reason = "removed" if self.is_removed else self._why_not(client)
+        if reason is not None:
+            self.rejected[reason] += 1
+            return None
+        return self._build(client)
+
+    def _build(self, client: str) -> Downstream | Relay:
+        return Relay(self, client) if self.model.protocol == "tcp" else Downstream(self, client)
 
     def refused(self, count: int) -> None:
         """Count clients for whom there was no descriptor; say so, but not for each of them."""
@@ -102,13 +124,25 @@ class Listener(Factory):
                 name=self.name,
             )
 
-    def _why_not(self, peer: str) -> str | None:
+    def _why_nobody(self) -> str | None:
         if self.plane.descriptors >= self.plane.max_descriptors:
             self.refused(0)
             return "descriptors"
         if 0 < self._max_connections <= len(self.connections):
             return "max_connections"
-        if 0 < self.limits.max_connections_per_ip <= self._per_address[peer]:
+        return None
+
+    def _why_no_word_of(self, peer: str) -> str | None:
+        """Who may send a PROXY header: everybody where nobody is named. On a Unix socket the
+        rights of its path have judged (S27)."""
+        if not self._trusted or peer == "unix:" or self.trusts(peer):
+            return None
+        return "untrusted"
+
+    def _why_not(self, client: str) -> str | None:
+        if self._access is not None and not self._access.admits(client):
+            return "denied"
+        if 0 < self.limits.max_connections_per_ip <= self._per_address[client]:
             return "max_connections_per_ip"
         return None
 

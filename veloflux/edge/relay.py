@@ -8,9 +8,12 @@ from twisted.python.failure import Failure as TwistedFailure
 from zope.interface import implementer
 
 from veloflux.core.flow.exchange import Failure
+from veloflux.core.model.traffic import ProxyProtocol
+from veloflux.core.wire.preface import Preface
 from veloflux.edge.backend import Backend
 from veloflux.edge.carrier import Carrier
 from veloflux.edge.outcome import Outcome
+from veloflux.edge.preface import preface_of
 from veloflux.edge.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -28,6 +31,10 @@ class Relay(Protocol, Carrier, Outcome):
     tunnel: Tunnel | None = None
     takes_idle = False
     text = ""
+    # What a PROXY header said of the connection, and who sent it.
+    preface: Preface | None = None
+    sender = ""
+    _early = b""
 
     def __init__(self, listener: "Listener", peer: str) -> None:
         self.listener = listener
@@ -42,6 +49,10 @@ class Relay(Protocol, Carrier, Outcome):
         self.started = self.plane.deadlines.now()
         self.carry(self.started)
 
+    def dataReceived(self, data: bytes) -> None:
+        """What came with a PROXY header, before there is a backend."""
+        self._early += data
+
     def build(self, backend: Backend, is_wanted: bool) -> "RelayUpstream":
         return RelayUpstream(self if is_wanted else None)
 
@@ -50,6 +61,10 @@ class Relay(Protocol, Carrier, Outcome):
         assert self.backend is not None
         self._dialling = None
         self.sent_at = self.plane.deadlines.now()
+        early, self._early = self._early, b""
+        if early:
+            # Before there is a tunnel, whose own way to the socket is shorter.
+            upstream.transport.write(early)
         tunnel = Tunnel(
             self.transport,
             upstream.transport,
@@ -58,6 +73,7 @@ class Relay(Protocol, Carrier, Outcome):
             write_timeout_s=self.listener.limits.write_timeout_s,
             ended=self._ended,
         )
+        tunnel.bytes_in = len(early)
         self.tunnel = upstream.tunnel = tunnel
         self.dataReceived = tunnel.from_client  # type: ignore[method-assign]  # no question per read
         upstream.dataReceived = tunnel.from_backend  # type: ignore[method-assign]  # no question per read
@@ -75,8 +91,11 @@ class Relay(Protocol, Carrier, Outcome):
         else:
             self.transport.abortConnection()
 
-    def drain(self) -> None:
-        """The process is going; a relayed connection ends when its ends say so."""
+    def preface_for(self, version: ProxyProtocol) -> bytes:
+        return preface_of(self, version)
+
+    def drain(self, patience_s: float = 0.0) -> None:
+        """The process is going, or the listener; a relayed connection ends when its ends say so."""
 
     def readConnectionLost(self) -> None:
         if self.tunnel is not None:
@@ -124,8 +143,11 @@ class RelayUpstream(Protocol):
         relay, self._relay = self._relay, None
         if relay is None:
             self.transport.loseConnection()
-        else:
-            relay.couple(self)
+            return
+        version = relay.pool.proxy_protocol
+        if version is not None:
+            self.transport.write(relay.preface_for(version))
+        relay.couple(self)
 
     def readConnectionLost(self) -> None:
         if self.tunnel is not None:

@@ -38,6 +38,8 @@ class Upstream(Protocol, Timed):
     body: Body | None = None
     head: ResponseHead | None = None
     has_served = False
+    # It began with a PROXY header, so it is for one client's request and no other's.
+    is_private = False
     is_answering = False
     _buffer = b""
     _interim = 0
@@ -55,8 +57,13 @@ class Upstream(Protocol, Timed):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
         now = self.deadlines.now()
+        version = self.backend.pool.proxy_protocol
         if self.bridge is None:
             self.release(now)
+        elif version is not None:
+            self.is_private = True
+            self.transport.write(self.bridge.preface_for(version))
+            self.bridge.attached(self, now)
         else:
             self.bridge.attached(self, now)
 
@@ -97,7 +104,7 @@ class Upstream(Protocol, Timed):
         self.has_served = True
         self.is_answering = False
         self._interim = 0
-        if backend.is_retired or len(backend.idle) >= backend.pool.max_idle:
+        if self.is_private or backend.is_retired or len(backend.idle) >= backend.pool.max_idle:
             self.transport.loseConnection()
             return
         backend.idle.append(self)
