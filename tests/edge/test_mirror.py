@@ -1,6 +1,7 @@
 """Copies for a second pool: the same requests there, and nothing of it for the client."""
 
 import errno
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -98,6 +99,15 @@ class Copies(MirrorTestCase):
     def test_a_clients_mark_is_not_believed(self) -> None:
         self.serve(get(lines=b"X-Mirrored: 2\r\n"))
         self.assertEqual(self.second.request().field(b"x-mirrored"), b"1")
+
+    def test_it_says_who_the_client_is(self) -> None:
+        """In a pool that is told so by a PROXY header."""
+        [app, second] = self.rig.snapshot.pools
+        self.rig.change(pools=(app, replace(second, proxy_protocol="v1")))
+        self.serve(GET)
+        self.assertTrue(
+            self.second.received.startswith(b"PROXY TCP4 198.51.100.7 127.0.0.1 40000 80\r\nGET / ")
+        )
 
     def test_leave_was_asked_for_once(self) -> None:
         """S16: the copy's body is there when it is sent."""

@@ -8,6 +8,7 @@ from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
 from veloflux.core.model import metrics
 from veloflux.core.model.policies import Mirror
+from veloflux.core.model.traffic import ProxyProtocol
 from veloflux.core.policy import mirror as policy
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import without
@@ -90,6 +91,8 @@ class Copy(Carrier, Timed):
         self._lane = bridge.lane
         self._lines = lines
         self._request_id = bridge.request_id
+        version = self.pool.proxy_protocol
+        self._preface = b"" if version is None else bridge.preface_for(version)
         self._body = bytearray()
 
     # Before it is sent
@@ -127,6 +130,9 @@ class Copy(Carrier, Timed):
 
     def build(self, backend: Backend, is_wanted: bool) -> Upstream:
         return Upstream(backend, self.plane.deadlines, self if is_wanted else None)
+
+    def preface_for(self, version: ProxyProtocol) -> bytes:
+        return self._preface or super().preface_for(version)
 
     def attached(self, upstream: Upstream, now: float) -> None:
         self._dialling = None
