@@ -2,11 +2,10 @@
 
 Two buckets of four slots may hold a key; a slot is a keyed fingerprint of it and its TAT (see
 `limit`), each in eight bytes of its own. Whoever is new takes the slot in its buckets that owes
-least: one that has long owed nothing, if there is any, and with two buckets to choose from there is
-one until more than nine in ten slots owe something (Azar et al., "Balanced Allocations", and its
-use in cuckoo filters). After that a newcomer takes a debt over with the slot, so what is owed is
-never forgotten: strangers then share a limit, instead of there being none for them. The secret
-keeps clients from choosing whom to share with.
+least: one that has long owed nothing, if there is any. While half of all slots owe nothing, not one
+newcomer in two hundred finds none in its two buckets; that one takes a debt over with the slot, so
+what is owed is never forgotten. Under a flood of clients strangers share a limit so, instead of
+there being none for them. The secret keeps clients from choosing whom to share with.
 
 Nothing is locked. A reader sees a fingerprint or a TAT as it was before or after, never half of
 one. Two workers that write the same slot in the same microseconds lose one of two entries: one

@@ -10,14 +10,19 @@ The price of a search does not grow with the number of routes: hosts and prefixe
 keys, and a path is looked up once for each length that the prefixes of its host have, if a cut of
 that length ends at a slash; so `/////…` buys no more look-ups than there are such lengths. Only
 routes of one host and one prefix, told apart by methods and headers, are tried one by one.
+
+A browser asks beforehand, with an OPTIONS, what another origin's page may do (CORS). A route that
+says what it may is found for that by the method that the page wants, if its methods leave OPTIONS
+out. A route's headers must match as ever, and such a question carries none of the page's own.
 """
 
 from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from operator import neg
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from veloflux.core.model.traffic import Route
+from veloflux.core.policy.cors import REQUEST_METHOD
 
 T = TypeVar("T")
 
@@ -25,8 +30,18 @@ Field = Callable[[bytes], bytes | None]
 
 _SLASH = ord("/")
 
-# What a request must have beside its host and path, and what it then gets. None: any method.
-_Candidate = tuple[frozenset[bytes] | None, tuple[tuple[bytes, bytes], ...], T]
+
+class Candidate(NamedTuple, Generic[T]):
+    """What a request must have beside its host and path, and what it then gets; `methods` None for
+    any."""
+
+    methods: frozenset[bytes] | None
+    headers: tuple[tuple[bytes, bytes], ...]
+    target: T
+
+
+Take = Callable[[list[Candidate[T]], bytes, Field], T | None]
+"""Of candidates of one host and prefix, a method and fields, what the first that matches gets."""
 
 
 class _Paths(Generic[T]):
@@ -35,12 +50,12 @@ class _Paths(Generic[T]):
     __slots__ = ("lengths", "prefixes", "root")
 
     def __init__(self) -> None:
-        self.root: list[_Candidate[T]] = []
-        self.prefixes: dict[bytes, list[_Candidate[T]]] = {}
+        self.root: list[Candidate[T]] = []
+        self.prefixes: dict[bytes, list[Candidate[T]]] = {}
         # Those that prefixes have, the longest first.
         self.lengths: list[int] = []
 
-    def add(self, prefix: bytes, candidate: _Candidate[T]) -> None:
+    def add(self, prefix: bytes, candidate: Candidate[T]) -> None:
         if not prefix:
             self.root.append(candidate)
             return
@@ -48,7 +63,7 @@ class _Paths(Generic[T]):
         if len(prefix) not in self.lengths:
             insort(self.lengths, len(prefix), key=neg)
 
-    def find(self, path: bytes, method: bytes, field: Field) -> T | None:
+    def find(self, path: bytes, method: bytes, field: Field, take: Take[T]) -> T | None:
         size = len(path)
         for length in self.lengths:
             # A prefix ends where the path does or before a slash.
@@ -56,13 +71,14 @@ class _Paths(Generic[T]):
                 continue
             candidates = self.prefixes.get(path[:length])
             if candidates is not None:
-                found = _first(candidates, method, field)
+                found = take(candidates, method, field)
                 if found is not None:
                     return found
-        return _first(self.root, method, field)
+        return take(self.root, method, field)
 
 
-def _first(candidates: list[_Candidate[T]], method: bytes, field: Field) -> T | None:
+def first(candidates: list[Candidate[T]], method: bytes, field: Field) -> T | None:
+    """What the first of `candidates` that matches gets."""
     for methods, headers, target in candidates:
         if methods is not None and method not in methods:
             continue
@@ -100,7 +116,9 @@ class Table(Generic[T]):
         """
         self._size += 1
         prefix = route.path_prefix.encode().rstrip(b"/")
-        self._paths(route.host).add(prefix, _candidate(route, target))
+        paths = self._paths(route.host)
+        for candidate in _candidates(route, target):
+            paths.add(prefix, candidate)
         is_sole = self._size == 1 and bool(self._any.root)
         self._sole = target if is_sole and not (route.methods or route.headers) else None
 
@@ -121,12 +139,17 @@ class Table(Generic[T]):
         matches one or more labels before `example.org`, and not `example.org` itself. A path
         without a slash (`*` of OPTIONS) is matched by `/` alone.
         """
-        if self._sole is not None:
-            return self._sole
+        return self._sole if self._sole is not None else self.search(host, path, method, field)
+
+    def search(
+        self, host: bytes, path: bytes, method: bytes, field: Field, take: Take[T] = first
+    ) -> T | None:
+        """The same, with `take` asked at each host and prefix that match, the most specific first,
+        until it has found something."""
         if self._exact:
             paths = self._exact.get(host)
             if paths is not None:
-                found = paths.find(path, method, field)
+                found = paths.find(path, method, field, take)
                 if found is not None:
                     return found
         if self._suffixes:
@@ -135,14 +158,24 @@ class Table(Generic[T]):
             while dot != -1:
                 paths = self._suffixes.get(host[dot:])
                 if paths is not None:
-                    found = paths.find(path, method, field)
+                    found = paths.find(path, method, field, take)
                     if found is not None:
                         return found
                 dot = host.find(b".", dot + 1)
-        return self._any.find(path, method, field)
+        return self._any.find(path, method, field, take)
+
+    def hosts(self) -> Iterator[_Paths[T]]:
+        """The routes by hosts, in no order."""
+        yield from self._exact.values()
+        yield from self._suffixes.values()
+        yield self._any
 
 
-def _candidate(route: Route, target: T) -> _Candidate[T]:
+def _candidates(route: Route, target: T) -> Iterator[Candidate[T]]:
     methods = frozenset(map(str.encode, route.methods)) if route.methods else None
     headers = tuple((name.lower().encode(), value.encode()) for name, value in route.headers)
-    return (methods, headers, target)
+    yield Candidate(methods, headers, target)
+    if route.cors is not None and methods is not None and b"OPTIONS" not in methods:
+        for method in sorted(methods):
+            asked = (REQUEST_METHOD, method)
+            yield Candidate(frozenset((b"OPTIONS",)), (*headers, asked), target)
