@@ -1,11 +1,21 @@
 """Nodes as a configuration file can make them, for properties."""
 
+from typing import get_args
+
 from hypothesis import strategies as st
 
 from veloflux.core.model.address import Address
 from veloflux.core.model.node import Admin, Node
+from veloflux.core.model.policies import Compression, Cors, Mirror, RateLimit
+from veloflux.core.model.resilience import (
+    CircuitBreaker,
+    OutlierDetection,
+    Retries,
+    StickySessions,
+)
 from veloflux.core.model.traffic import (
     AccessLog,
+    Algorithm,
     Backend,
     HeaderEdits,
     HealthCheck,
@@ -18,6 +28,11 @@ from veloflux.core.model.traffic import (
     Share,
     Snapshot,
     Timeouts,
+)
+
+percents = st.integers(0, 100)
+networks = st.sets(st.sampled_from(("10.0.0.0/8", "192.0.2.7/32", "fd00::/8", "0.0.0.0/0"))).map(
+    tuple
 )
 
 seconds = st.integers(1, 720 * 3600 * 1000).map(lambda ms: ms / 1000)
@@ -87,9 +102,70 @@ backends = st.builds(
     Backend,
     address=addresses(),
     weight=st.integers(0, 1000),
+    max_connections=st.integers(0, 10**6),
     backup=st.booleans(),
     enabled=st.booleans(),
     labels=st.dictionaries(filled, texts, max_size=3),
+)
+
+
+outliers = st.builds(
+    OutlierDetection,
+    consecutive_failures=st.integers(1, 10_000),
+    interval_s=st.integers(100, 10**6).map(lambda ms: ms / 1000),
+    success_rate_margin=st.integers(1, 100),
+    min_requests=st.integers(1, 10**6),
+    base_ejection_s=seconds,
+    max_ejection_s=seconds,
+    max_ejected_percent=percents,
+)
+retries = st.builds(
+    Retries,
+    attempts=st.integers(0, 10),
+    budget_percent=percents,
+    min_per_second=st.integers(0, 10_000),
+    on=st.permutations(("connect_failure", "refused", "reset_before_response")).flatmap(
+        lambda causes: st.integers(0, 3).map(lambda n: tuple(causes[:n]))
+    ),
+    statuses=st.sets(st.integers(500, 599) | st.just(429), max_size=3).map(tuple),
+    backoff_s=seconds | st.just(0.0),
+    max_backoff_s=seconds | st.just(0.0),
+)
+breakers = st.builds(
+    CircuitBreaker,
+    max_connections=st.integers(0, 10**6),
+    max_pending=st.integers(0, 10**6),
+    max_requests=st.integers(0, 10**6),
+    error_percent=percents,
+    min_requests=st.integers(1, 10**6),
+    window_s=seconds,
+    open_s=seconds,
+    probes=st.integers(1, 1000),
+)
+stickies = st.builds(StickySessions, cookie=tokens, ttl_s=st.integers(1, 720 * 3600).map(float))
+limits_of_rate = st.builds(
+    RateLimit,
+    requests_per_second=st.floats(0.001, 10**6) | st.integers(1, 100).map(float),
+    burst=st.none() | st.integers(1, 10**6),
+    key=st.sampled_from(("client_ip", "route")) | tokens.map("header:{}".format),
+)
+cross_origins = st.builds(
+    Cors,
+    origins=st.sets(
+        st.sampled_from(("https://a.example", "http://[::1]:3000", "https://*.b.example", "null")),
+        min_size=1,
+    ).map(tuple),
+    methods=st.sets(st.sampled_from(("GET", "PUT", "PURGE"))).map(tuple),
+    headers=st.lists(tokens, max_size=2, unique_by=str.lower).map(tuple),
+    expose_headers=st.lists(tokens, max_size=2, unique_by=str.lower).map(tuple),
+    credentials=st.booleans(),
+    max_age_s=seconds | st.just(0.0),
+)
+compressions = st.builds(
+    Compression,
+    codings=st.sampled_from((("gzip",), ("zstd",), ("zstd", "gzip"), ("gzip", "zstd"))),
+    types=st.sets(st.sampled_from(("text/*", "application/json", "*/*")), min_size=1).map(tuple),
+    min_bytes=sizes | st.just(0),
 )
 
 
@@ -100,10 +176,13 @@ def pools(draw: st.DrawFn, name: str) -> Pool:
         backends=tuple(
             draw(st.lists(backends, min_size=1, max_size=3, unique_by=lambda b: b.address))
         ),
-        algorithm=draw(
-            st.sampled_from(("round_robin", "weighted_round_robin", "least_conn", "random"))
-        ),
+        algorithm=draw(st.sampled_from(get_args(Algorithm))),
+        hash_on=draw(st.sampled_from(("client_ip", "path")) | tokens.map("cookie:{}".format)),
+        sticky_sessions=draw(st.none() | stickies),
         health_check=draw(st.none() | checks),
+        outlier_detection=draw(st.none() | outliers),
+        panic_percent=draw(percents),
+        slow_start_s=draw(seconds | st.just(0.0)),
         timeouts=draw(
             st.builds(
                 Timeouts,
@@ -111,11 +190,15 @@ def pools(draw: st.DrawFn, name: str) -> Pool:
                 first_byte_s=seconds,
                 idle_s=seconds,
                 total_s=seconds | st.just(0.0),
+                queue_s=seconds | st.just(0.0),
             )
         ),
+        retries=draw(retries),
+        circuit_breaker=draw(st.none() | breakers),
         keepalive=draw(
             st.builds(Keepalive, max_idle=st.integers(0, 10**5), idle_timeout_s=seconds)
         ),
+        proxy_protocol=draw(st.sampled_from((None, "v1", "v2"))),
     )
 
 
@@ -134,6 +217,13 @@ def routes(draw: st.DrawFn, pool_names: list[str]) -> Route:
         max_size=3,
         unique_by=lambda share: share.pool,
     ).map(tuple)
+    mirrors = st.builds(
+        Mirror,
+        pool=st.sampled_from(pool_names or [""]),
+        percent=st.floats(0, 100),
+        max_requests=st.integers(1, 100_000),
+        max_body_bytes=sizes | st.just(0),
+    )
     return Route(
         id=draw(st.just(host + prefix) | titles),
         host=host,
@@ -146,9 +236,15 @@ def routes(draw: st.DrawFn, pool_names: list[str]) -> Route:
         request_headers=draw(edits),
         response_headers=draw(edits),
         redirect=redirect,
+        allow=draw(networks),
+        deny=draw(networks),
+        rate_limit=draw(st.none() | limits_of_rate),
         max_body_bytes=draw(st.none() | st.just(0) | sizes),
         websocket=draw(st.booleans()),
         security_headers=draw(st.booleans()),
+        cors=draw(st.none() | cross_origins),
+        mirror=draw(st.none() | mirrors) if pool_names else None,
+        compression=draw(st.none() | compressions),
     )
 
 
@@ -161,6 +257,9 @@ def listeners(draw: st.DrawFn, pool_names: list[str]) -> Listener:
         address=address,
         protocol="http" if pool is None else "tcp",
         pool=pool,
+        proxy_protocol=draw(st.booleans()),
+        allow=draw(networks),
+        deny=draw(networks),
         trusted_proxies=tuple(draw(st.sets(st.sampled_from(("10.0.0.0/8", "fd00::/8"))))),
         limits=draw(limits),
     )

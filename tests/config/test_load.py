@@ -187,7 +187,7 @@ class Errors(SynchronousTestCase):
               - name: app
                 name: web
                 algorithm: leastcon
-                slow_start: 5s
+                slow_start: 5
                 backends:
                   - address: 127.0.0.1:65536
                   - weight: -1

@@ -2,8 +2,10 @@
 
 import os.path
 
-from veloflux.config import listeners, pools, routes, schema
+from veloflux.config import listeners, policies, pools, resilience, routes, schema
 from veloflux.core.model import node, traffic
+from veloflux.core.model import policies as wants
+from veloflux.core.model import resilience as holds
 
 
 def build(
@@ -58,6 +60,9 @@ def _listener(listener: listeners.Listener) -> traffic.Listener:
         address=listener.address,
         protocol=listener.protocol,
         pool=listener.pool,
+        proxy_protocol=listener.proxy_protocol,
+        allow=tuple(listener.allow),
+        deny=tuple(listener.deny),
         trusted_proxies=tuple(listener.trusted_proxies),
         limits=traffic.Limits(
             max_connections=limits.max_connections,
@@ -80,16 +85,68 @@ def _pool(pool: pools.Pool) -> traffic.Pool:
         name=pool.name,
         backends=tuple(map(_backend, pool.backends)),
         algorithm=pool.algorithm,  # type: ignore[arg-type]  # the others were refused by name
+        hash_on=pool.hash_on,
+        sticky_sessions=None if pool.sticky_sessions is None else _sticky(pool.sticky_sessions),
         health_check=None if pool.health_check is None else _health_check(pool.health_check),
+        outlier_detection=_outliers(pool.outlier_detection),
+        panic_percent=pool.panic_percent,
+        slow_start_s=pool.slow_start,
         timeouts=traffic.Timeouts(
             connect_s=pool.timeouts.connect,
             first_byte_s=pool.timeouts.first_byte,
             idle_s=pool.timeouts.idle,
             total_s=pool.timeouts.total,
+            queue_s=pool.timeouts.queue,
         ),
+        retries=_retries(pool.retries),
+        circuit_breaker=None if pool.circuit_breaker is None else _breaker(pool.circuit_breaker),
         keepalive=traffic.Keepalive(
             max_idle=pool.keepalive.max_idle, idle_timeout_s=pool.keepalive.idle_timeout
         ),
+        proxy_protocol=pool.proxy_protocol,
+    )
+
+
+def _sticky(sticky: resilience.StickySessions) -> holds.StickySessions:
+    return holds.StickySessions(cookie=sticky.cookie, ttl_s=sticky.ttl)
+
+
+def _outliers(detection: resilience.OutlierDetection | None) -> holds.OutlierDetection | None:
+    if detection is None:
+        return None
+    return holds.OutlierDetection(
+        consecutive_failures=detection.consecutive_failures,
+        interval_s=detection.interval,
+        success_rate_margin=detection.success_rate_margin,
+        min_requests=detection.min_requests,
+        base_ejection_s=detection.base_ejection,
+        max_ejection_s=detection.max_ejection,
+        max_ejected_percent=detection.max_ejected_percent,
+    )
+
+
+def _retries(retries: resilience.Retries) -> holds.Retries:
+    return holds.Retries(
+        attempts=retries.attempts,
+        budget_percent=retries.budget_percent,
+        min_per_second=retries.min_per_second,
+        on=tuple(retries.on),
+        statuses=tuple(retries.statuses),
+        backoff_s=retries.backoff,
+        max_backoff_s=retries.max_backoff,
+    )
+
+
+def _breaker(breaker: resilience.CircuitBreaker) -> holds.CircuitBreaker:
+    return holds.CircuitBreaker(
+        max_connections=breaker.max_connections,
+        max_pending=breaker.max_pending,
+        max_requests=breaker.max_requests,
+        error_percent=breaker.error_percent,
+        min_requests=breaker.min_requests,
+        window_s=breaker.window,
+        open_s=breaker.open,
+        probes=breaker.probes,
     )
 
 
@@ -97,6 +154,7 @@ def _backend(backend: pools.Backend) -> traffic.Backend:
     return traffic.Backend(
         address=backend.address,
         weight=backend.weight,
+        max_connections=backend.max_connections,
         backup=backend.backup,
         enabled=backend.enabled,
         labels=dict(backend.labels),
@@ -133,9 +191,47 @@ def _route(route: routes.Route) -> traffic.Route:
         request_headers=_edits(route.request_headers),
         response_headers=_edits(route.response_headers),
         redirect=None if redirect is None else traffic.Redirect(redirect.to, redirect.status),
+        allow=tuple(route.allow),
+        deny=tuple(route.deny),
+        rate_limit=None if route.rate_limit is None else _rate_limit(route.rate_limit),
         max_body_bytes=route.max_body_bytes,
         websocket=route.websocket,
         security_headers=route.security_headers,
+        cors=None if route.cors is None else _cors(route.cors),
+        mirror=None if route.mirror is None else _mirror(route.mirror),
+        compression=None if route.compression is None else _compression(route.compression),
+    )
+
+
+def _rate_limit(limit: policies.RateLimit) -> wants.RateLimit:
+    return wants.RateLimit(limit.requests_per_second, limit.burst, limit.key)
+
+
+def _cors(cors: policies.Cors) -> wants.Cors:
+    return wants.Cors(
+        origins=tuple(cors.origins),
+        methods=tuple(cors.methods),
+        headers=tuple(cors.headers),
+        expose_headers=tuple(cors.expose_headers),
+        credentials=cors.credentials,
+        max_age_s=cors.max_age,
+    )
+
+
+def _mirror(mirror: policies.Mirror) -> wants.Mirror:
+    return wants.Mirror(
+        pool=mirror.pool,
+        percent=mirror.percent,
+        max_requests=mirror.max_requests,
+        max_body_bytes=mirror.max_body_bytes,
+    )
+
+
+def _compression(compression: policies.Compression) -> wants.Compression:
+    return wants.Compression(
+        codings=tuple(compression.codings),
+        types=tuple(compression.types),
+        min_bytes=compression.min_bytes,
     )
 
 

@@ -4,7 +4,7 @@ Defaults are left out. Paths come out absolute, `workers` as a number.
 """
 
 from collections.abc import Iterable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 import yaml
@@ -13,7 +13,7 @@ from veloflux.config.quantities import format_duration, format_size
 from veloflux.config.scalars import escape, resolve
 from veloflux.core.model.address import Address
 from veloflux.core.model.node import Node
-from veloflux.core.model.traffic import Listener, Pool, Route
+from veloflux.core.model.traffic import Listener, Pool, Route, Share
 
 
 def dump(node: Node) -> str:
@@ -52,6 +52,8 @@ def written(name: str, value: object) -> object:
     """Return the value of a model's field as the file has it."""
     if isinstance(value, Address):
         return str(value)
+    if is_dataclass(value) and not isinstance(value, Share):
+        return changed(value)
     if isinstance(value, float) and name.endswith("_s"):
         return format_duration(value)
     if isinstance(value, int) and name.endswith("_bytes"):
@@ -79,26 +81,20 @@ def _without_empty(section: dict[str, Any]) -> dict[str, object]:
 
 
 def _listener(listener: Listener) -> dict[str, object]:
-    section = changed(listener, leave=("limits",))
+    section = changed(listener)
     if listener.name == str(listener.address):
         del section["name"]
-    return section | _without_empty({"limits": changed(listener.limits)})
+    return section
 
 
 def _pool(pool: Pool) -> dict[str, object]:
-    section = changed(pool, leave=("backends", "health_check", "timeouts", "keepalive"))
+    section = changed(pool, leave=("backends",))
     section["backends"] = [changed(backend) for backend in pool.backends]
-    if pool.health_check is not None:
-        section["health_check"] = changed(pool.health_check)
-    return section | _without_empty(
-        {"timeouts": changed(pool.timeouts), "keepalive": changed(pool.keepalive)}
-    )
+    return section
 
 
 def _route(route: Route) -> dict[str, object]:
-    section = changed(
-        route, leave=("headers", "pools", "redirect", "request_headers", "response_headers")
-    )
+    section = changed(route, leave=("headers", "pools", "request_headers", "response_headers"))
     if route.id == route.host + route.path_prefix:
         del section["id"]
     if len(route.pools) == 1 and route.pools[0].weight == 1:
@@ -114,8 +110,7 @@ def _route(route: Route) -> dict[str, object]:
             ("response_headers", route.response_headers),
         )
     }
-    redirect = None if route.redirect is None else changed(route.redirect)
-    return section | _without_empty({"headers": dict(route.headers), "redirect": redirect} | edits)
+    return section | _without_empty({"headers": dict(route.headers)} | edits)
 
 
 _FASTEST: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

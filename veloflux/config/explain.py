@@ -80,6 +80,10 @@ def _number(value: Any, context: dict[str, Any]) -> str:
     return wrong
 
 
+def _fraction(value: Any, context: dict[str, Any]) -> str:
+    return f"must be a number, such as 10 or 0.5, not {kind(value)}"
+
+
 def _choice(value: Any, context: dict[str, Any]) -> str:
     choices = [a or b for a, b in _CHOICE.findall(context["expected"])]
     word = value if isinstance(value, str) else ""
@@ -119,6 +123,8 @@ _MESSAGES: dict[str, Callable[[Any, dict[str, Any]], str]] = {
     "value_error": lambda value, context: str(context["error"]),
     "string_type": _text,
     "int_type": _number,
+    "float_type": _fraction,
+    "finite_number": _fraction,
     "bool_type": lambda value, context: f"must be true or false, not {kind(value)}",
     "greater_than_equal": lambda value, context: (
         f"is {_amount(value)}; must be at least {_amount(context['ge'])}"

@@ -62,10 +62,17 @@ def editable_in_request(text: str) -> str:
     return editable(text)
 
 
+def _token(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise ValueError(f"{quote(text)} is no name; write letters, digits and hyphens")
+    return text
+
+
 def _schema(kind: str, *examples: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "format": kind, "examples": list(examples)})
 
 
+Token = Annotated[str, AfterValidator(_token), _schema("name", "veloflux")]
 FieldName = Annotated[str, AfterValidator(field_name), _schema("header name", "X-Tenant")]
 FieldValue = Annotated[str, AfterValidator(field_value), _schema("header value", "on")]
 EditableName = Annotated[str, AfterValidator(editable), _schema("header name", "X-Frame-Options")]

@@ -44,6 +44,9 @@ class Limits(Section):
     write_timeout: Duration = option("30s", "For an answer to make no progress towards the client.")
 
 
+_NO_LIMITS = Limits()
+
+
 class Listener(Section):
     """A socket that clients connect to."""
 
@@ -57,12 +60,23 @@ class Listener(Section):
     proxy_protocol: bool = option(
         False, "Expect a PROXY header (version 1 or 2) before anything else."
     )
-    trusted_proxies: list[Network] = option(
+    allow: list[Network] = option(
         [],
-        "Networks whose `X-Forwarded-*` and `Forwarded` are believed; other clients' are replaced.",
+        "Networks whose clients may connect; empty: all. Others are closed at once.",
         max_length=10_000,
     )
-    limits: Limits = Field(default_factory=Limits, description="What clients are granted.")
+    deny: list[Network] = option(
+        [], "Networks whose clients may not, whatever `allow` says.", max_length=10_000
+    )
+    trusted_proxies: list[Network] = option(
+        [],
+        "Networks whose `X-Forwarded-*` and `Forwarded` are believed; other clients' are replaced. "
+        "With `proxy_protocol`, only they may connect, unless there are none.",
+        max_length=10_000,
+    )
+    limits: Limits = Field(
+        default_factory=lambda: _NO_LIMITS, description="What clients are granted."
+    )
 
     @property
     def title(self) -> str:

@@ -1,6 +1,6 @@
 """Sections about backends and how one is chosen."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -8,12 +8,22 @@ from veloflux.config.fields import (
     BackendAddress,
     Duration,
     DurationOrNone,
-    FilledText,
     Labels,
     Name,
     written,
 )
 from veloflux.config.http_fields import CheckTarget, StatusRanges
+from veloflux.config.policies import keyed
+from veloflux.config.resilience import (
+    NO_OUTLIER_OPTIONS,
+    NO_RETRY_OPTIONS,
+    CircuitBreaker,
+    OutlierDetection,
+    Retries,
+    StickySessions,
+    or_boolean,
+    yes_is_defaults,
+)
 from veloflux.config.section import Section, option
 from veloflux.config.tls import BackendTls
 from veloflux.config.wording import quote, suggest
@@ -47,13 +57,7 @@ def _algorithm(value: object) -> str:
 
 
 def _hash_source(value: str) -> str:
-    """Check what to hash on; raises ValueError."""
-    name, mark, rest = value.partition(":")
-    if (value in ("client_ip", "path")) or (name in ("header", "cookie") and mark and rest):
-        return value
-    raise ValueError(
-        f"{quote(value)} is nothing to hash on; write client_ip, path, header:Name or cookie:Name"
-    )
+    return keyed(value, ("client_ip", "path"))
 
 
 Algorithm = Annotated[
@@ -64,16 +68,6 @@ Algorithm = Annotated[
 HashSource = Annotated[str, AfterValidator(_hash_source)]
 
 
-def _stickiness(value: object) -> object:
-    if value is True:
-        raise ValueError("must be false or a mapping; write {cookie: veloflux, ttl: 1h}")
-    return None if value is False else value
-
-
-def _or_false(schema: dict[str, Any]) -> None:
-    schema["anyOf"].append({"const": False})
-
-
 class Backend(Section):
     """One server of a pool; its address is its identity there."""
 
@@ -81,10 +75,14 @@ class Backend(Section):
         description="Where it is reached.", examples=["127.0.0.1:9001", "unix:/run/app.sock"]
     )
     weight: int = option(
-        1, "Its share, for algorithms that weigh; 0: it gets no traffic.", ge=0, le=1000
+        1, "Its share, for algorithms that weigh; 0: only clients that stick to it.", ge=0, le=1000
     )
     max_connections: int = option(
-        0, "Connections to it, of all workers; 0: no limit.", ge=0, le=1_000_000
+        0,
+        "Requests, or relayed connections, it works on at the same time, of all workers; 0: no "
+        "limit.",
+        ge=0,
+        le=1_000_000,
     )
     backup: bool = option(False, "Only used while no other backend of the pool can be.")
     enabled: bool = option(True, "Whether it gets traffic.")
@@ -108,29 +106,6 @@ class HealthCheck(Section):
     )
 
 
-class OutlierDetection(Section):
-    """Takes a backend out for a while when real traffic fails on it."""
-
-    consecutive_failures: int = option(5, "Failures in a row that eject.", ge=1, le=10_000)
-    base_ejection: Duration = option("10s", "The first ejection; later ones are longer.")
-    max_ejected_percent: int = option(50, "Of the pool, at most.", ge=0, le=100)
-
-
-class CircuitBreaker(Section):
-    """Refuses work that a pool cannot take."""
-
-    max_connections: int = option(1024, "Connections to the pool; 0: no limit.", ge=0)
-    max_pending: int = option(256, "Requests that wait for a connection; 0: none may.", ge=0)
-    max_requests: int = option(0, "Requests at the same time; 0: no limit.", ge=0)
-
-
-class StickySessions(Section):
-    """Sends a client back to the backend it had."""
-
-    cookie: FilledText = option("veloflux", "The name of the cookie that remembers.")
-    ttl: Duration = option("1h", "How long it remembers.")
-
-
 class Timeouts(Section):
     """How long a backend is waited for."""
 
@@ -141,25 +116,16 @@ class Timeouts(Section):
     queue: DurationOrNone = option("2s", "For a request to wait until a backend may take it.")
 
 
-Cause = Literal["connect_failure", "refused", "reset_before_response"]
-
-
-class Retries(Section):
-    """Asks another backend when one could not be asked at all."""
-
-    attempts: int = option(1, "Further attempts after the first.", ge=0, le=10)
-    budget_percent: int = option(20, "Of the requests may be retried.", ge=0, le=100)
-    min_per_second: int = option(3, "Retries that are always granted.", ge=0, le=10_000)
-    on: list[Cause] = option(
-        ["connect_failure", "refused"], "What is retried; never a request that may have begun."
-    )
-
-
 class Keepalive(Section):
     """Idle connections kept to each backend, by each worker."""
 
     max_idle: int = option(256, "How many; 0: none.", ge=0, le=100_000)
     idle_timeout: Duration = option("60s", "How long.")
+
+
+# Shared by all pools without any.
+_NO_TIMEOUTS = Timeouts()
+_NO_KEEPALIVE = Keepalive()
 
 
 class Pool(Section):
@@ -175,8 +141,10 @@ class Pool(Section):
         "client_ip",
         "For the hashing algorithms: `client_ip`, `path`, `header:Name` or `cookie:Name`.",
     )
-    sticky_sessions: Annotated[StickySessions | None, BeforeValidator(_stickiness)] = option(
-        False, "false, or a mapping.", json_schema_extra=_or_false
+    sticky_sessions: Annotated[StickySessions | None, BeforeValidator(yes_is_defaults)] = option(
+        None,
+        "null: none; `{}` or `true`: with the defaults.",
+        json_schema_extra=or_boolean,
     )
     backends: list[Backend] = Field(
         min_length=1, max_length=10_000, description="At least one, each address once."
@@ -184,11 +152,29 @@ class Pool(Section):
     health_check: HealthCheck | None = option(
         None, "null: none, every backend counts as healthy; `{}`: a check with the defaults."
     )
-    outlier_detection: OutlierDetection | None = option(None, "null: none.")
+    outlier_detection: OutlierDetection | None = Field(
+        default_factory=lambda: NO_OUTLIER_OPTIONS,
+        description="Takes backends out that fail; null: none is.",
+    )
+    panic_percent: int = option(
+        0,
+        "With a smaller share of healthy backends than this, all of them get traffic; 0: never.",
+        ge=0,
+        le=100,
+    )
     slow_start: DurationOrNone = option(
         "0s", "For a backend that comes back to reach its full share; 0s: at once."
     )
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Deadlines.")
-    retries: Retries = Field(default_factory=Retries, description="Further attempts.")
-    circuit_breaker: CircuitBreaker | None = option(None, "null: none.")
-    keepalive: Keepalive = Field(default_factory=Keepalive, description="Kept connections.")
+    timeouts: Timeouts = Field(default_factory=lambda: _NO_TIMEOUTS, description="Deadlines.")
+    retries: Retries = Field(
+        default_factory=lambda: NO_RETRY_OPTIONS, description="Further attempts."
+    )
+    circuit_breaker: CircuitBreaker | None = option(None, "null: none; `{}`: with the defaults.")
+    keepalive: Keepalive = Field(
+        default_factory=lambda: _NO_KEEPALIVE, description="Kept connections."
+    )
+    proxy_protocol: Literal["v1", "v2"] | None = option(
+        None,
+        "Begin each connection with a PROXY header of this version; null: none. HTTP connections "
+        "are then not shared by clients.",
+    )

@@ -140,6 +140,8 @@ def _takes_type(field: Schema, root: Schema) -> tuple[Schema | None, str]:
             return None, f"mapping to {takes}"
         case "integer":
             return None, "whole number" + _range(field)
+        case "number":
+            return None, "number" + _range(field)
         case "boolean":
             return None, "`true` or `false`"
         case "string":

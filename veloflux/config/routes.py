@@ -2,16 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from veloflux.config.fields import FilledText, Name, SizeOrNone, Title
+from veloflux.config.fields import Name, SizeOrNone, Title
 from veloflux.config.header_fields import (
     EditableName,
     EditableRequestName,
     FieldName,
     FieldValue,
 )
-from veloflux.config.http_fields import Host, Method, PathPrefix, RedirectTarget
+from veloflux.config.http_fields import Host, Method, Network, PathPrefix, RedirectTarget
+from veloflux.config.policies import Compression, Cors, Mirror, RateLimit
+from veloflux.config.resilience import or_boolean, yes_is_defaults
 from veloflux.config.section import Section, option
 from veloflux.config.wording import quote
 
@@ -77,24 +79,6 @@ class Redirect(Section):
     status: Literal[301, 302, 303, 307, 308] = option(308, "The status of the answer.")
 
 
-class RateLimit(Section):
-    """Admits so many requests and refuses the others."""
-
-    requests_per_second: int = Field(ge=1, description="What is admitted in the long run.")
-    burst: int | None = option(None, "At once; null: as many as in a second.", ge=1)
-    key: FilledText = option("client_ip", "Whose requests count together.")
-
-
-class Cors(Section):
-    """Lets pages of other origins read the answers."""
-
-    origins: list[FilledText] = Field(min_length=1, description="Origins that may.")
-    methods: list[Method] = option(["GET", "HEAD", "POST"], "What they may ask.")
-    headers: list[FieldName] = option([], "Request header fields they may send.")
-    expose_headers: list[FieldName] = option([], "Answer header fields they may read.")
-    credentials: bool = option(False, "Whether cookies and authorization go along.")
-
-
 class Share(Section):
     """A pool's part of a route's traffic."""
 
@@ -138,6 +122,12 @@ class Route(Section):
         default_factory=lambda: _NO_RESPONSE_EDITS, description="Changes to what the client gets."
     )
     redirect: Redirect | None = option(None, "null: none.")
+    allow: list[Network] = option(
+        [], "Networks whose clients may; empty: all. Others get 403.", max_length=10_000
+    )
+    deny: list[Network] = option(
+        [], "Networks whose clients may not, whatever `allow` says.", max_length=10_000
+    )
     rate_limit: RateLimit | None = option(None, "null: none.")
     max_body_bytes: SizeOrNone | None = option(
         None, "Bytes of a request's body, in place of the listener's limit; 0: no limit."
@@ -147,6 +137,10 @@ class Route(Section):
         False, "Add the answer header fields that make browsers careful."
     )
     cors: Cors | None = option(None, "null: none.")
+    mirror: Mirror | None = option(None, "null: none.")
+    compression: Annotated[Compression | None, BeforeValidator(yes_is_defaults)] = option(
+        None, "null: none; `{}` or `true`: with the defaults.", json_schema_extra=or_boolean
+    )
 
     @property
     def title(self) -> str:

@@ -33,5 +33,9 @@ class Section(BaseModel):
 
 
 def option(default: object, description: str, **more: Any) -> Any:
-    """A key with a default, written as in the file: it goes through the same validation."""
-    return Field(default, description=description, validate_default=True, **more)
+    """A key with a default, written as in the file: it goes through the same validation.
+
+    But for what means itself, since there may be thousands of sections.
+    """
+    more.setdefault("validate_default", not (default is None or isinstance(default, bool)))
+    return Field(default, description=description, **more)

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 from veloflux.config.pools import ALGORITHMS, ALIASES
 from veloflux.config.problem import Finding
-from veloflux.config.quantities import parse_duration
 from veloflux.config.scalars import retype
 from veloflux.config.wording import Loc, quote
 
 AVAILABLE_ALGORITHMS = ALGORITHMS[:8]
-_RETRIED = ["connect_failure", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,42 +41,16 @@ def _is_here(algorithm: object) -> bool:
     return name in AVAILABLE_ALGORITHMS or name not in ALGORITHMS
 
 
-def _is_no_time(duration: object) -> bool:
-    try:
-        return parse_duration(str(duration)) == 0
-    except ValueError:
-        return True  # no duration at all
-
-
-def _is_retried(causes: object) -> bool:
-    return isinstance(causes, list) and sorted(map(str, causes)) == _RETRIED
-
-
 _OUT = "leave it out"
 _ALGORITHMS = f"write one of {', '.join(AVAILABLE_ALGORITHMS)}"
-_ON = f"{_OUT} or write [{', '.join(_RETRIED)}]"
 
 UNAVAILABLE: tuple[Unavailable, ...] = (
     _row("authority", f"{_OUT} or write file: the file rules", "file", is_partial=True),
     _row("admin.tls", f"{_OUT}, and reach the admin listener through a tunnel", None),
     _row("admin.cors_origins", _OUT, []),
     _row("listeners.*.tls", _OUT, None),
-    _row("listeners.*.proxy_protocol", f"{_OUT} or write false", False),
     Unavailable(("pools", "*", "algorithm"), _is_here, _ALGORITHMS, is_partial=True),
-    _row("pools.*.hash_on", _OUT),
-    _row("pools.*.sticky_sessions", f"{_OUT} or write false", False, None),
-    _row("pools.*.backends.*.max_connections", f"{_OUT} or write 0", 0),
     _row("pools.*.backends.*.tls", _OUT, None),
-    _row("pools.*.outlier_detection", _OUT, None),
-    Unavailable(("pools", "*", "slow_start"), _is_no_time, f"{_OUT} or write 0s"),
-    _row("pools.*.timeouts.queue", _OUT),
-    _row("pools.*.retries.attempts", f"{_OUT} or write 1", 1, is_partial=True),
-    _row("pools.*.retries.budget_percent", _OUT),
-    _row("pools.*.retries.min_per_second", _OUT),
-    Unavailable(("pools", "*", "retries", "on"), _is_retried, _ON, is_partial=True),
-    _row("pools.*.circuit_breaker", _OUT, None),
-    _row("routes.*.rate_limit", _OUT, None),
-    _row("routes.*.cors", _OUT, None),
 )
 
 
