@@ -64,6 +64,7 @@ def main() -> int:
                         failed += 1
                         print(f"\n{WORKS[key].title}\n  failed: {error}", flush=True)
                         continue
+                    failed += len(outcomes[key].failed)
                     print(report.table(WORKS[key], outcomes[key]), flush=True)
         except BenchError as error:
             print(error, file=sys.stderr)

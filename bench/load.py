@@ -1,6 +1,7 @@
 """What is done to a proxy, and what it says of it: wrk's figures, or idle connections held open."""
 
 import json
+import re
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -14,11 +15,20 @@ DONE = """
 done = function(summary, latency, requests)
   local e = summary.errors
   io.write(string.format(
-    '\\nFIGURES {"requests":%d,"bytes":%d,"duration_us":%d,"p99_us":%d,"wrong":%d}\\n',
-    summary.requests, summary.bytes, summary.duration, latency:percentile(99),
-    e.connect + e.read + e.write + e.status + e.timeout))
+    '\\nFIGURES {"requests":%d,"bytes":%d,"duration_us":%d,"p99_us":%d,"max_us":%d,' ..
+    '"wrong":{"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d}}\\n',
+    summary.requests, summary.bytes, summary.duration, latency:percentile(99), latency.max,
+    e.connect, e.read, e.write, e.status, e.timeout))
 end
 """
+# What wrk counts as wrong, in words; its timeout is of the whole answer, which it still reads.
+KINDS = {
+    "connect": "connection not opened",
+    "read": "failed while reading",
+    "write": "failed while writing",
+    "status": "status not 2xx or 3xx",
+    "timeout": "later than 2 s",
+}
 # A host and a path of many, the same sequence each time.
 MANY = """
 local n = 0
@@ -27,6 +37,19 @@ request = function()
   local route = math.floor(n / 65536) % 10000
   return "GET /p" .. (route % 10) .. "/x HTTP/1.1\\r\\nHost: h" .. math.floor(route / 10)
     .. ".example.org\\r\\n\\r\\n"
+end
+"""
+# A PROXY header before each request: for a connection that serves one. wrk asks for one request
+# more than it sends, at the start, and insists that it is one.
+PREFACED = """
+local asked, sent
+request = function()
+  if not asked then
+    asked = true
+    return wrk.format()
+  end
+  sent = sent or "PROXY TCP4 192.0.2.1 127.0.0.1 50000 80\\r\\n" .. wrk.format()
+  return sent
 end
 """
 
@@ -39,36 +62,62 @@ class Figures:
     bytes: int
     seconds: float
     p99_ms: float
+    max_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class Wrk:
-    """A closed loop of `connections` that ask for `path`."""
+    """A closed loop of `connections` that ask for `path`.
+
+    With `is_returning` they bring the cookies that an answer set before; with `is_prefaced` each
+    connection begins with a PROXY header, which needs `keepalive` to be false.
+    """
 
     path: str = "/"
     connections: int = 64
     keepalive: bool = True
     many_routes: bool = False
+    headers: tuple[str, ...] = ()
+    is_returning: bool = False
+    is_prefaced: bool = False
 
     def run(self, port: int, seconds: int, cores: set[int], folder: Path) -> Figures:
         """Load 127.0.0.1:`port`; raises BenchError when any answer was wrong."""
-        script = folder / f"wrk{'-many' if self.many_routes else ''}.lua"
-        script.write_text(DONE + (MANY if self.many_routes else ""))
+        script = folder / "wrk.lua"
+        script.write_text(
+            DONE + (MANY if self.many_routes else "") + (PREFACED if self.is_prefaced else "")
+        )
         pinned = ["taskset", "-c", ",".join(map(str, sorted(cores)))]
         command = ["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "-s", str(script)]
+        headers = list(self.headers)
         if not self.keepalive:
-            command += ["-H", "Connection: close"]
+            headers.append("Connection: close")
+        if self.is_returning:
+            headers.append(f"Cookie: {cookie(port)}")
+        for header in headers:
+            command += ["-H", header]
         url = f"http://127.0.0.1:{port}{self.path}"
         ran = subprocess.run([*pinned, *command, url], capture_output=True, text=True)
         lines = [line for line in ran.stdout.splitlines() if line.startswith("FIGURES ")]
         if ran.returncode or not lines:
             raise BenchError(f"wrk failed on {url}: {ran.stdout}{ran.stderr}")
         got = json.loads(lines[0].removeprefix("FIGURES "))
-        if got["wrong"] or not got["bytes"]:
-            raise BenchError(f"{got['wrong']} of {got['requests']} answers of {url} were wrong")
+        if wrong := faults(got["wrong"]):
+            raise BenchError(f"of {got['requests']} answers of {url} were wrong: {wrong}")
+        if not got["bytes"]:
+            raise BenchError(f"{url} answered nothing")
         return Figures(
-            got["requests"], got["bytes"], got["duration_us"] / 1e6, got["p99_us"] / 1000
+            got["requests"],
+            got["bytes"],
+            got["duration_us"] / 1e6,
+            got["p99_us"] / 1000,
+            got["max_us"] / 1000,
         )
+
+
+def faults(wrong: dict[str, int]) -> str:
+    """Wrong answers by KINDS in words, those that were; empty when none was."""
+    return ", ".join(f"{count} {KINDS[kind]}" for kind, count in wrong.items() if count)
 
 
 class Idle:
@@ -90,14 +139,30 @@ class Idle:
             connection.close()
 
 
-def answers(port: int) -> bool:
-    """Whether 127.0.0.1:`port` answers a request with 200."""
+ASKED = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+
+
+def answer(port: int, preface: bytes = b"") -> bytes:
+    """The first part of what 127.0.0.1:`port` answers; empty when it does not."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-            return connection.recv(65536).startswith(b"HTTP/1.1 200")
+            connection.sendall(preface + ASKED)
+            return connection.recv(65536)
     except OSError:
-        return False
+        return b""
+
+
+def answers(port: int, preface: bytes = b"") -> bool:
+    """Whether 127.0.0.1:`port` answers a request with 200."""
+    return answer(port, preface).startswith(b"HTTP/1.1 200")
+
+
+def cookie(port: int) -> str:
+    """The cookie that 127.0.0.1:`port` gives; raises BenchError when it gives none."""
+    given = re.search(rb"\r\nset-cookie:[ \t]*([^;\r\n]+)", answer(port), re.I)
+    if given is None:
+        raise BenchError(f"127.0.0.1:{port} sets no cookie")
+    return given[1].decode()
 
 
 def free_port() -> int:

@@ -1,23 +1,30 @@
 """Takes turns: every peer of a work in each round, so that a slow minute meets all of them."""
 
+import json
 import os
 import platform
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.load import Idle, Wrk
 from bench.peers import ORIGIN_PEER, PEERS, Running
 from bench.process import BenchError
+from bench.swap import Swaps, swapping
 from bench.works import Work
 
 WARM_S = 1
 IDLE_CONNECTIONS = 2000
 FILES = {"1m": 1 << 20, "200m": 200_000_000}  # bytes; sparse, so they cost no disk
+# About 10 KB of JSON, as an API answers.
+ITEMS = [
+    {"id": number * 7919 % 9973, "name": f"item {number}", "price": number * 31 % 1000, "in": True}
+    for number in range(170)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +34,24 @@ class Sample:
     cost: float
     rate: float = 0.0  # requests per second
     p99_ms: float = 0.0
+    max_ms: float = 0.0
+    cpu_us: float = 0.0  # of the proxy, per request
+    busiest: float = 1.0  # its busiest process's share of that
+    swaps: int = 0  # changes of the configuration meanwhile
 
 
 @dataclass(slots=True)
 class Outcome:
-    """One work: each peer's samples, or why there are none."""
+    """One work: each peer's samples, or why there are none; `failed` says it of single peers."""
 
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     left_out: str = ""
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def fail(self, peer: str, error: BenchError) -> None:
+        """A peer whose figures are worth nothing."""
+        self.samples.pop(peer, None)
+        self.failed[peer] = str(error)
 
     def median(self, peer: str, of: Callable[[Sample], float] = lambda s: s.cost) -> float:
         """The middle one of a peer's figures."""
@@ -66,11 +83,13 @@ def room(folder: Path) -> Iterator[Room]:
         raise BenchError("one processor is not enough: the proxy needs one to itself")
     origin = ORIGIN_PEER.start("origin", 0, set(cores[1:]), folder)
     try:
-        files = folder / "origin" / "files"
+        origin_folder = folder / "origin"
+        files = origin_folder / "files"
         files.mkdir()
         for name, size in FILES.items():
             with (files / name).open("wb") as file:
                 file.truncate(size)
+        (origin_folder / "json").write_text(json.dumps(ITEMS))
         yield Room(folder, cores, origin.port)
     finally:
         origin.process.end()
@@ -88,10 +107,18 @@ def run(work: Work, only: frozenset[str], rounds: int, seconds: int, place: Room
     running: dict[str, Running] = {}
     try:
         for peer in peers:
-            running[peer] = _start(peer, work.proxy_cores, place)
+            try:
+                running[peer] = _start(peer, work.proxy_cores, place)
+            except BenchError as error:
+                outcome.fail(peer, error)
         for _ in range(rounds):
-            for peer, proxy in running.items():
-                outcome.samples[peer].append(_turn(work, work.load, proxy, seconds, place))
+            for peer in list(outcome.samples):
+                load = PEERS[peer].load or work.load
+                try:
+                    sample = _turn(work, load, running[peer], seconds, place)
+                    outcome.samples[peer].append(sample)
+                except BenchError as error:
+                    outcome.fail(peer, error)
     finally:
         for proxy in running.values():
             proxy.process.end()
@@ -108,16 +135,21 @@ def _start(peer: str, cores: int, place: Room) -> Running:
 def _turn(work: Work, load: Wrk, proxy: Running, seconds: int, place: Room) -> Sample:
     cores = place.load_cores(work.proxy_cores)
     load.run(proxy.port, WARM_S, cores, place.folder)
-    before = proxy.process.cpu_s()
-    figures = load.run(proxy.port, seconds, cores, place.folder)
-    used = proxy.process.cpu_s() - before
+    before = proxy.process.cpu_by_pid()
+    with swapping(proxy) if proxy.configs[1] else nullcontext(Swaps(proxy)) as swaps:
+        figures = load.run(proxy.port, max(seconds, work.least_s), cores, place.folder)
+        used = [s - before.get(pid, 0.0) for pid, s in proxy.process.cpu_by_pid().items()]
     rate = figures.requests / figures.seconds
+    cpu_us = sum(used) * 1e6 / max(figures.requests, 1)
     cost = {
-        "µs/request": used * 1e6 / max(figures.requests, 1),
-        "s/GB": used * 1e9 / figures.bytes,
+        "µs/request": cpu_us,
+        "s/GB": sum(used) * 1e9 / figures.bytes,
         "requests/s": rate,
+        "requests/s, derived": figures.requests / max(used),
+        "p99 ms": figures.p99_ms,
     }[work.unit]
-    return Sample(cost, rate, figures.p99_ms)
+    busiest = max(used) / sum(used)
+    return Sample(cost, rate, figures.p99_ms, figures.max_ms, cpu_us, busiest, swaps.count)
 
 
 def _idle(peers: list[str], rounds: int, place: Room) -> Outcome:

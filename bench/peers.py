@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from bench.load import answers, free_port
+from bench.load import Wrk, answers, free_port
+from bench.prices import PRICES, Price, configuration
 from bench.process import Process
 
 HERE = Path(__file__).parent
@@ -19,11 +20,19 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A proxy in one configuration; `$config` in the command is that file's path."""
+    """A proxy in one configuration; `$config` in the command is that file's path.
+
+    `other` is a configuration that it changes to and back under load. `load` stands in place of the
+    work's; with `against`, what it costs more than that peer is shown.
+    """
 
     label: str
     command: str
     config: str = ""
+    other: str = ""
+    preface: bytes = b""
+    load: Wrk | None = None
+    against: str = ""
 
     def start(self, key: str, origin: int, cores: set[int], folder: Path) -> "Running":
         """Start it before `origin`; raises BenchError when it does not come up."""
@@ -40,15 +49,16 @@ class Peer:
             "bin": Path(sys.executable).parent,
             "here": HERE,
         }
-        (room / "config").write_text(Template(self.config).substitute(words))
+        configs = [Template(text).substitute(words) for text in (self.config, self.other)]
+        (room / "config").write_text(configs[0])
         command = [Template(word).substitute(words) for word in self.command.split()]
         process = Process(key, command, cores, room)
         try:
-            process.wait(lambda: answers(port))
+            process.wait(lambda: answers(port, self.preface))
         except BaseException:
             process.end()
             raise
-        return Running(self.label, port, process)
+        return Running(self.label, port, process, room / "config", (configs[0], configs[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,14 @@ class Running:
     label: str
     port: int
     process: Process
+    config: Path
+    configs: tuple[str, str]
+
+    def reconfigure(self, is_other: bool) -> None:
+        """Write its other configuration, or its first one again; it is not told."""
+        aside = self.config.with_name("config.new")
+        aside.write_text(self.configs[is_other])
+        aside.rename(self.config)
 
 
 # Its workers take the rights of whoever starts it, so that they can use files here.
@@ -76,7 +94,7 @@ http {
 """
 )
 
-# 100 bytes of answer from memory, and files of two sizes.
+# 100 bytes of answer from memory, and files; behind a PROXY header at two more addresses.
 ORIGIN = (
     NGINX_TOP
     + """
@@ -84,8 +102,12 @@ ORIGIN = (
   sendfile on;
   server {
     listen 127.0.0.1:$port backlog=4096;
+    listen 127.0.0.2:$port backlog=4096;
+    listen 127.0.0.3:$port backlog=4096 proxy_protocol;
+    listen 127.0.0.4:$port backlog=4096 proxy_protocol;
     root $folder;
     location / { return 200 "BODY"; }
+    location = /json { default_type application/json; }
     location /files/ { }
   }
 }
@@ -183,15 +205,21 @@ TWISTD_COMMAND = "$bin/twistd -n --pidfile= veloflux --config $config"
 
 NO_LOG = "null"
 ONE_ROUTE = "  - pool: app"
-# As many as bench.load.MANY asks for, and one for everything else.
-MANY_ROUTES = "\n".join(
-    [ONE_ROUTE]
-    + [
-        f"  - {{pool: app, host: h{host}.example.org, path_prefix: /p{prefix}}}"
+
+
+def _many(more: str = "") -> str:
+    """As many routes as bench.load.MANY asks for, and one for everything else."""
+    lines = [
+        f"  - {{pool: app, host: h{host}.example.org, path_prefix: /p{prefix}{more}}}"
         for host in range(1000)
         for prefix in range(10)
     ]
-)
+    return "\n".join([ONE_ROUTE, *lines])
+
+
+MANY_ROUTES = _many()
+# The same requests, but no route that is the same: none of the old one's parts can be kept.
+OTHER_ROUTES = _many(", max_body_bytes: 1MiB")
 
 
 def _nginx(access: str) -> Peer:
@@ -199,10 +227,27 @@ def _nginx(access: str) -> Peer:
 
 
 def _veloflux(
-    label: str = "VeloFlux", workers: int = 1, routes: str = ONE_ROUTE, access: str = NO_LOG
+    label: str = "VeloFlux",
+    workers: int = 1,
+    routes: str = ONE_ROUTE,
+    access: str = NO_LOG,
+    other_routes: str = "",
 ) -> Peer:
-    filled = VELOFLUX.replace("WORKERS", str(workers)).replace("ROUTES", routes)
-    return Peer(label, TWISTD_COMMAND, filled.replace("ACCESS", access))
+    filled = VELOFLUX.replace("WORKERS", str(workers)).replace("ACCESS", access)
+    other = filled.replace("ROUTES", other_routes) if other_routes else ""
+    return Peer(label, TWISTD_COMMAND, filled.replace("ROUTES", routes), other)
+
+
+def _priced(price: Price) -> Peer:
+    preface = b"PROXY UNKNOWN\r\n" if price.load and price.load.is_prefaced else b""
+    return Peer(
+        price.label,
+        TWISTD_COMMAND,
+        configuration(price),
+        preface=preface,
+        load=price.load,
+        against=price.against and f"price-{price.against}",
+    )
 
 
 ORIGIN_PEER = Peer("origin", NGINX_COMMAND, ORIGIN.replace("BODY", "x" * 100))
@@ -221,4 +266,9 @@ PEERS = {
     "veloflux-routes": _veloflux("VeloFlux, 10,000 routes", routes=MANY_ROUTES),
     "veloflux-one-route": _veloflux("VeloFlux, one route"),
     "veloflux-2": _veloflux("VeloFlux, two workers", workers=2),
+    "veloflux-quiet": _veloflux("VeloFlux, left alone", routes=MANY_ROUTES),
+    "veloflux-swaps": _veloflux(
+        "VeloFlux, reloaded", routes=MANY_ROUTES, other_routes=OTHER_ROUTES
+    ),
+    **{f"price-{key}": _priced(price) for key, price in PRICES.items()},
 }

@@ -63,7 +63,11 @@ class Process:
 
     def cpu_s(self) -> float:
         """Seconds of processor time used so far, user and system, by all its processes."""
-        return sum(_cpu_s(Path("/proc") / str(pid)) for pid in self.pids())
+        return sum(self.cpu_by_pid().values())
+
+    def cpu_by_pid(self) -> dict[int, float]:
+        """The same for each of its processes."""
+        return {pid: _cpu_s(Path("/proc") / str(pid)) for pid in self.pids()}
 
     def memory(self) -> int:
         """Bytes of memory held by all its processes, shared pages counted once (PSS)."""
@@ -84,7 +88,11 @@ class Process:
 
     def said(self) -> str:
         """The end of what it printed."""
-        return self._log.read_text(errors="replace")[-3000:]
+        return self.printed()[-3000:]
+
+    def printed(self) -> str:
+        """All that it printed."""
+        return self._log.read_text(errors="replace")
 
     def end(self) -> None:
         """End it, and kill by id what is left of its session."""

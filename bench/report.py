@@ -16,21 +16,50 @@ def table(work: Work, outcome: Outcome) -> str:
     lines = ["", work.title]
     if outcome.left_out:
         return "\n".join([*lines, f"  left out: {outcome.left_out}"])
+    has_prices = any(PEERS[peer].against for peer in outcome.samples)
     leaders = [peer for peer in outcome.samples if PEERS[peer].label in LEADERS]
-    head = f"  {'':26}{work.unit:>16}{'requests/s':>13}{'p99 ms':>10}"
+    head = f"  {'':36}{work.unit:>20}{'requests/s':>13}{'p99 ms':>10}"
+    head += f"{'price':>10}" if has_prices else ""
     lines.append(head + "".join(f"{'× ' + PEERS[peer].label:>11}" for peer in leaders))
     for peer in outcome.samples:
         cost = outcome.median(peer)
-        line = f"  {PEERS[peer].label:26}{cost:16.2f}"
+        line = f"  {PEERS[peer].label:36}{cost:20.2f}"
         if work.load:
             line += f"{outcome.median(peer, lambda s: s.rate):13.0f}"
             line += f"{outcome.median(peer, lambda s: s.p99_ms):10.2f}"
         else:
             line += f"{'-':>13}{'-':>10}"
+        if has_prices:
+            line += price(outcome, peer).rjust(10)
         lines.append(line + "".join(f"{cost / outcome.median(leader):11.2f}" for leader in leaders))
+    for peer in outcome.samples:
+        if said := beside(work.unit, outcome, peer):
+            lines.append(f"  {PEERS[peer].label}: {said}")
+    lines += [f"  {PEERS[peer].label}: failed: {why}" for peer, why in outcome.failed.items()]
     if said := verdict(work, outcome):
         lines.append(f"  goal: {said}")
     return "\n".join(lines)
+
+
+def price(outcome: Outcome, peer: str) -> str:
+    """What it costs more than the one it is held against; empty when there is none."""
+    against = PEERS[peer].against
+    if against not in outcome.samples:
+        return ""
+    return f"{outcome.median(peer) - outcome.median(against):+.2f}"
+
+
+def beside(unit: str, outcome: Outcome, peer: str) -> str:
+    """What a figure was made of, or what else was seen; empty for most units."""
+    if unit == "requests/s, derived":
+        cpu_us = outcome.median(peer, lambda s: s.cpu_us)
+        busiest = outcome.median(peer, lambda s: s.busiest)
+        return f"{cpu_us:.2f} µs per request, {busiest:.0%} of it in the busiest process"
+    if unit == "p99 ms":
+        said = f"longest answer {outcome.median(peer, lambda s: s.max_ms):.1f} ms"
+        swaps = outcome.median(peer, lambda s: s.swaps)
+        return said + (f", {swaps:.0f} changes in a turn, no request failed" if swaps else "")
+    return ""
 
 
 def verdict(work: Work, outcome: Outcome) -> str:
@@ -44,7 +73,7 @@ def verdict(work: Work, outcome: Outcome) -> str:
             return ""
         figure /= outcome.median(goal.against)
         unit = f" × {PEERS[goal.against].label}"
-    more_is_better = work.unit == "requests/s"
+    more_is_better = work.unit.startswith("requests/s")
     is_met = figure >= goal.bound if more_is_better else figure <= goal.bound
     sign = "≥" if more_is_better else "≤"
     return f"{sign} {goal.bound:g}{unit}; {figure:.2f}, {'met' if is_met else 'NOT met'}"
@@ -61,10 +90,13 @@ def document(outcomes: dict[str, Outcome], machine: dict[str, str], **settings: 
                 "unit": WORKS[key].unit,
                 "goal": verdict(WORKS[key], outcome),
                 "left_out": outcome.left_out,
+                "failed": outcome.failed,
                 "peers": {
                     peer: {
                         "label": PEERS[peer].label,
                         "median": outcome.median(peer),
+                        "price": price(outcome, peer),
+                        "beside": beside(WORKS[key].unit, outcome, peer),
                         "samples": [asdict(sample) for sample in samples],
                     }
                     for peer, samples in outcome.samples.items()
@@ -98,25 +130,35 @@ def page(found: dict) -> str:
             lines.append(f"Left out: {work['left_out']}.")
             continue
         lines += _table(work)
+        for peer in work["peers"].values():
+            if peer["beside"]:
+                lines += ["", f"{peer['label']}: {peer['beside']}."]
         if work["goal"]:
             lines += ["", f"Goal: {work['goal']}."]
     return "\n".join(lines) + "\n"
 
 
 def _table(work: dict) -> list[str]:
-    """A row for each peer, beside the first of them, with what its load saw where there was one."""
+    """A row for each peer, beside the first of them, with what its load saw where there was one.
+
+    Where peers have a price, it stands in place of the ratio.
+    """
     peers = list(work["peers"].values())
     base = peers[0]
+    has_prices = any(peer["price"] for peer in peers)
+    second = "price" if has_prices else f"× {base['label']}"
     lines = [
-        f"| | {work['unit']} | × {base['label']} | requests/s | p99 ms |",
+        f"| | {work['unit']} | {second} | requests/s | p99 ms |",
         "|---|--:|--:|--:|--:|",
     ]
     for peer in peers:
         rate = statistics.median(sample["rate"] for sample in peer["samples"])
         p99 = statistics.median(sample["p99_ms"] for sample in peer["samples"])
         load = f"{rate:.0f} | {p99:.1f}" if rate else "– | –"
-        ratio = peer["median"] / base["median"]
-        lines.append(f"| {peer['label']} | {peer['median']:.2f} | {ratio:.2f} | {load} |")
+        compared = f"{peer['median'] / base['median']:.2f}"
+        if has_prices:
+            compared = peer["price"] or "–"
+        lines.append(f"| {peer['label']} | {peer['median']:.2f} | {compared} | {load} |")
     return lines
 
 

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.load import Wrk
+from bench.prices import PRICES
 
-Unit = Literal["µs/request", "s/GB", "KB/connection", "requests/s"]
+# The last is derived: what as many processors as workers could do, were the load not there. The
+# busiest worker is the first whose processor is full, so it is requests per second of its time.
+Unit = Literal["µs/request", "s/GB", "KB/connection", "p99 ms", "requests/s", "requests/s, derived"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Work:
     """`peers` are keys of bench.peers.PEERS, in the order in which they are shown.
 
     `load` None means idle connections. `cores_needed` is for a fair throughput: below it the
-    proxy and the load take each other's time.
+    proxy and the load take each other's time. The load lasts `least_s` seconds at least.
     """
 
     title: str
@@ -35,6 +38,7 @@ class Work:
     load: Wrk | None = None
     cores_needed: int = 2
     proxy_cores: int = 1
+    least_s: int = 0
 
 
 WORKS = {
@@ -94,6 +98,14 @@ WORKS = {
         Goal(1.1, "veloflux-one-route", "veloflux-routes"),
         Wrk(many_routes=True),
     ),
+    "swap": Work(
+        "a new snapshot of 10,000 routes in 1,000 hosts under load, again and again",
+        ("veloflux-quiet", "veloflux-swaps"),
+        "p99 ms",
+        Goal(2.0, "veloflux-quiet", "veloflux-swaps"),
+        Wrk(many_routes=True),
+        least_s=15,
+    ),
     "workers": Work(
         "two workers against one",
         ("veloflux", "veloflux-2"),
@@ -102,6 +114,20 @@ WORKS = {
         Wrk(),
         cores_needed=4,
         proxy_cores=2,
+    ),
+    "workers-derived": Work(
+        "what two workers could do against one: derived from cost and how evenly it is spread",
+        ("veloflux", "veloflux-2"),
+        "requests/s, derived",
+        Goal(1.8, "veloflux", "veloflux-2"),
+        Wrk(),
+    ),
+    "policies": Work(
+        "the price of each policy, one at a time",
+        tuple(f"price-{key}" for key in PRICES),
+        "µs/request",
+        None,
+        Wrk(),
     ),
     "idle": Work(
         "an idle keep-alive connection",
