@@ -63,6 +63,12 @@ class HttpTests(CheckTestCase):
         self.assertIn(b"\r\nHost: localhost\r\n", transport.value())
         self.close(protocol)
 
+    def test_a_header_comes_before_the_request(self) -> None:
+        check = Check(self.reactor, BACKEND, HTTP, self.verdicts.append, b"PROXY UNKNOWN\r\n")
+        protocol, transport = self.connect(check)
+        self.assertTrue(transport.value().startswith(b"PROXY UNKNOWN\r\nGET /up?deep=1 HTTP/1.1"))
+        self.close(protocol)
+
     def test_connects_to_the_address_within_the_timeout(self) -> None:
         check = self.start(HTTP)
         self.assertEqual(self.reactor.tcpClients[0][:4], ("192.0.2.7", 8000, check, HTTP.timeout_s))

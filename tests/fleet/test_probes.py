@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import cast
 
 from twisted.internet.error import ConnectBindError, ConnectionRefusedError
@@ -104,6 +105,19 @@ class StateTests(ProbesTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.refuse(checks[0])
         self.assertEqual((self.probes.states(), self.results), ({}, []))
+
+    def test_a_check_is_on_nobodys_behalf(self) -> None:
+        """In a pool whose backends get PROXY headers; a change of that begins anew."""
+        pool = Pool("web", (Backend(A),), health_check=CHECK)
+        for version, header in (("v1", b"PROXY UNKNOWN\r\n"), (None, b"")):
+            prefaced = replace(pool, proxy_protocol=version)
+            self.probes.configure(Snapshot(1, (), (prefaced,), ()))
+            protocol = self.start().buildProtocol(None)
+            assert protocol is not None
+            transport = StringTransport()
+            protocol.makeConnection(transport)
+            self.assertEqual(transport.value(), header)
+            protocol.connectionLost(Failure(ConnectionRefusedError()))
 
     def test_who_is_no_longer_checked_counts_as_usable(self) -> None:
         self.probes.configure(snapshot(A, B))

@@ -50,9 +50,12 @@ class Check(ClientFactory):
         address: Address,
         how: HealthCheck,
         on_verdict: Callable[[Verdict], None],
+        preface: bytes = b"",
     ) -> None:
+        """`preface` is what the connection begins with."""
         self.address = address
         self.how = how
+        self.preface = preface
         self._on_verdict: Callable[[Verdict], None] | None = on_verdict
         self._connected: _Connection | None = None
         self._deadline: IDelayedCall = reactor.callLater(how.timeout_s, self._too_late)
@@ -110,6 +113,8 @@ class _Connecting(_Connection):
     """Is content with a connection."""
 
     def connectionMade(self) -> None:
+        if self._check.preface:
+            self.transport.write(self._check.preface)
         self._check.settle(Verdict(True, "connected"))
         self.transport.loseConnection()
 
@@ -124,7 +129,8 @@ class _Asking(_Connection):
         self._is_judged = False
 
     def connectionMade(self) -> None:
-        self.transport.write(request(self._check.address, self._check.how.path))
+        check = self._check
+        self.transport.write(check.preface + request(check.address, check.how.path))
 
     def dataReceived(self, data: bytes) -> None:
         self._read += len(data)

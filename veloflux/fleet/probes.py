@@ -13,14 +13,16 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from veloflux.core.model.address import Address
-from veloflux.core.model.traffic import HealthCheck, Snapshot
+from veloflux.core.model.traffic import HealthCheck, ProxyProtocol, Snapshot
 from veloflux.core.policy.health import Health, State
+from veloflux.core.wire.preface import own_preface
 from veloflux.fleet.check import Check, Verdict
 
 # The first checks of many backends are spread over so much time for each.
 _SPACING_S = 0.002
 
-Key = tuple[str, Address, HealthCheck]
+# A backend of a pool, how it is checked, and the PROXY header it wants.
+Key = tuple[str, Address, HealthCheck, ProxyProtocol | None]
 
 
 class OnChange(Protocol):
@@ -67,7 +69,7 @@ class Probes:
         that is no longer checked counts as usable.
         """
         wanted: list[Key] = [
-            (pool.name, backend.address, pool.health_check)
+            (pool.name, backend.address, pool.health_check, pool.proxy_protocol)
             for pool in snapshot.pools
             if pool.health_check is not None
             for backend in pool.backends
@@ -92,7 +94,7 @@ class Probes:
         """The state of every checked backend, by pool and the text of its address."""
         return {
             (pool, str(address)): probe.health.state
-            for (pool, address, _), probe in self._probes.items()
+            for (pool, address, *_), probe in self._probes.items()
         }
 
     def stop(self) -> None:
@@ -143,7 +145,10 @@ class _Probe:
         if self._check is not None:
             self._check.stop()  # its verdict is given, but the backend has not closed yet
         self._began = self._reactor.seconds()
-        self._check = Check(self._reactor, self._key[1], self._key[2], self._end)
+        _, address, how, version = self._key
+        # A check is on nobody's behalf.
+        preface = b"" if version is None else own_preface(version)
+        self._check = Check(self._reactor, address, how, self._end, preface)
 
     def _end(self, verdict: Verdict) -> None:
         took = self._reactor.seconds() - self._began
@@ -166,7 +171,7 @@ class _Probe:
             self._log.error("cannot check backends, they stay as they are: {reason}", reason=reason)
 
     def _turned(self, verdict: Verdict) -> None:
-        (pool, address, _), healthy = self._key, self.health.is_usable
+        (pool, address, *_), healthy = self._key, self.health.is_usable
         if healthy:
             self._log.info(
                 "backend {backend} of pool {pool} is healthy: {reason}",
