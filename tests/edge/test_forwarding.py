@@ -199,6 +199,18 @@ class Places(Forwarding):
         request = self.forwarded(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual((request.method, request.target), (b"OPTIONS", b"*"))
 
+    def test_options_for_a_whole_host(self) -> None:
+        """RFC 9112 section 3.2.4: the absolute form without a path and a query means the server."""
+        for target, passed in (
+            (b"http://b", b"*"),
+            (b"HTTP://b:81", b"*"),
+            (b"http://b/", b"/"),
+            (b"http://b?x", b"/?x"),
+        ):
+            request = self.forwarded(b"OPTIONS %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
+            self.assertEqual(request.target, passed, target)
+        self.assertEqual(self.forwarded(b"GET http://b HTTP/1.1\r\nHost: a\r\n\r\n").target, b"/")
+
     def test_hosts_have_one_form(self) -> None:
         """S21"""
         for host, form in (

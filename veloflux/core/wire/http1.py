@@ -144,7 +144,11 @@ def _unusual(method: bytes, target: bytes, fields: RequestFields, raw: bytes) ->
             raise bad_request("target", "The target * is for OPTIONS alone.")
         return RequestHead(method, b"*", b"", fields, raw)
     authority, path, query = split_target(target)
-    head = RequestHead(method, normalise_path(path), query, fields, raw)
+    if method == b"OPTIONS" and target.count(b"/") == 2 and not query:
+        # Without a path it is for the whole server (RFC 9112 section 3.2.4).
+        head = RequestHead(method, b"*", b"", fields, raw)
+    else:
+        head = RequestHead(method, normalise_path(path), query, fields, raw)
     if authority is not None:
         # The absolute form wins over Host (RFC 9112 section 3.2.2).
         head.host, head.authority = normalise_host(authority)
