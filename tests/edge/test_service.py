@@ -17,6 +17,7 @@ from veloflux.core.model.traffic import (
     Share,
     Snapshot,
 )
+from veloflux.edge.listener import REMOVED_S
 
 OTHER = Address("127.0.0.1", 8081)
 
@@ -260,6 +261,46 @@ class Commit(SynchronousTestCase):
         rig.backend.answer(OK)
         self.assertEqual(newcomer.answer().status, 200)
         self.assertEqual([each["listener"] for each in rig.entries(2)], ["web", "other"])
+
+    def test_clients_of_a_removed_listener_are_asked_to_go(self) -> None:
+        """Else they are served for ever by what nobody has configured any more."""
+        rig = Rig(self)
+        idle, asking, late = (rig.client() for _ in range(3))
+        for client in (idle, late):
+            client.send(GET)
+            rig.backend.connections[-1].send(OK)
+            client.answer()
+        asking.send(GET)
+        rig.change(listeners=(Listener("other", OTHER),))
+        rig.backend.connection.send(OK)
+        self.assertEqual(asking.answer().field(b"connection"), b"close")
+        self.assertEqual(asking.ending, "closed")
+        rig.wait(REMOVED_S - 1)
+        self.assertIsNone(idle.ending)
+        late.send(GET)
+        rig.backend.connection.send(OK)
+        self.assertEqual(late.answer().field(b"connection"), b"close")
+        rig.wait(1.5)
+        self.assertEqual((idle.ending, idle.news), ("closed", b""))
+        self.assertEqual(rig.service.connections, 0)
+
+    def test_a_listener_that_relays_from_now_on_lets_go_of_its_requests(self) -> None:
+        rig = Rig(self)
+        client = rig.client()
+        client.send(GET)
+        tcp = Listener("web", LISTENING, protocol="tcp", pool="app")
+        rig.change(listeners=(tcp,))
+        rig.backend.answer(OK)
+        self.assertEqual(client.answer().field(b"connection"), b"close")
+
+    def test_relayed_connections_outlive_their_listener(self) -> None:
+        rig = Rig(self, listener={"protocol": "tcp", "pool": "app"})
+        client = rig.client()
+        client.send(b"hello")
+        rig.change(listeners=(Listener("other", OTHER),))
+        rig.wait(2 * REMOVED_S)
+        client.send(b" world")
+        self.assertEqual(rig.backend.received, b"hello world")
 
     def test_new_limits_are_for_new_connections(self) -> None:
         rig = Rig(self)
