@@ -1,5 +1,6 @@
 """The access log: lines that parse whatever is in them, and a destination that may fail."""
 
+import errno
 import json
 import os
 import re
@@ -24,6 +25,18 @@ def eventually(case: SynchronousTestCase, seen: Callable[[], bool]) -> None:
     while not seen() and time.monotonic() < until:
         time.sleep(0.001)
     case.assertTrue(seen())
+
+
+def wait_for_drops(case: SynchronousTestCase, log: AccessLog, count: int) -> None:
+    """Wait until exactly so many lines are lost."""
+    lost: list[int] = []
+
+    def is_there() -> bool:
+        lost.append(log.take_dropped())
+        return sum(lost) >= count
+
+    eventually(case, is_there)
+    case.assertEqual(sum(lost), count)
 
 
 class Json(SynchronousTestCase):
@@ -249,6 +262,74 @@ class Destination(SynchronousTestCase):
         self.assertEqual(log.take_dropped(), 0)
         log.close(0.01)
         os.close(reader)
+
+    def test_a_line_that_was_torn_spoils_no_other(self) -> None:
+        """X10: the disk is full in the middle of a line."""
+        path, room = self.mktemp(), [13]
+
+        def write(fd: int, data: bytes) -> int:
+            if not room[0]:
+                raise OSError(errno.ENOSPC, "no space")
+            count = os.write(fd, data[: room[0]])
+            room[0] -= count
+            return count
+
+        log = AccessLog(path, write)
+        for line in ("one\n", "two\n", "three\n", "four\n"):
+            log.append(line)
+        log.flush()
+        wait_for_drops(self, log, 2)
+        for more in (0, 1):
+            room[0] = more
+            log.append("lost\n")
+            log.flush()
+            wait_for_drops(self, log, 1)
+        room[0] = 100
+        log.append("five\n")
+        log.close()
+        self.assertEqual(log.take_dropped(), 0)
+        with open(path, encoding="utf-8") as written:
+            self.assertEqual(written.read(), "one\ntwo\nthree\nfive\n")
+
+    def test_a_new_file_begins_with_its_first_line(self) -> None:
+        """Though the one before it ends with half of one."""
+        path, room = self.mktemp(), [2, 0]
+
+        def write(fd: int, data: bytes) -> int:
+            if room and not room[0]:
+                room.clear()
+                raise OSError(errno.ENOSPC, "no space")
+            return os.write(fd, data[: room.pop(0)] if room else data)
+
+        log = AccessLog(path, write)
+        log.append("torn\n")
+        log.flush()
+        wait_for_drops(self, log, 1)
+        os.rename(path, path + ".1")
+        log.reopen()
+        log.append("whole\n")
+        log.close()
+        with open(path, encoding="utf-8") as written:
+            self.assertEqual(written.read(), "whole\n")
+
+    def test_lines_lost_by_a_log_that_was_replaced_are_counted(self) -> None:
+        """X10: its thread stands still until its reader has gone."""
+        rig = Rig(self)
+        path = self.mktemp()
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        rig.change(access_log=AccessLogModel(path))
+        log = rig.access_log
+        for _ in range(300 * 250):
+            log.append("x" * 999 + "\n")
+        rig.change(access_log=AccessLogModel(rig.log_path))
+        before = rig.count("veloflux_access_log_dropped_total")
+        self.assertGreater(before, 0)
+        os.close(reader)
+        eventually(self, lambda: log.is_over)
+        lost = rig.count("veloflux_access_log_dropped_total")
+        self.assertGreater(lost, before + 200 * 250)
+        self.assertLessEqual(lost, 300 * 250)
 
     def test_a_reader_that_is_gone(self) -> None:
         """X10"""

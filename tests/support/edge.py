@@ -37,6 +37,7 @@ from veloflux.core.model.traffic import (
     Snapshot,
 )
 from veloflux.core.model.traffic import Backend as BackendModel
+from veloflux.edge.access_log import AccessLog as AccessLogAtWork
 from veloflux.edge.board import Board
 from veloflux.edge.service import Service
 
@@ -383,6 +384,13 @@ class Rig:
     def inflight(self) -> float:
         """Requests that backends are said to work on."""
         return self.gauge("veloflux_upstream_inflight")
+
+    @property
+    def access_log(self) -> AccessLogAtWork:
+        """What the lines are given to."""
+        log = self.service._plane.log
+        assert log is not None
+        return log
 
     def log_lines(self, expected: int) -> list[str]:
         """The log's lines, once `expected` have been written; fails when there are others."""

@@ -7,7 +7,7 @@ does not fit the bound, or cannot be written, is dropped and counted.
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import Full, Queue
 from select import PIPE_BUF
 
@@ -24,14 +24,18 @@ _log = Logger()
 class AccessLog:
     """Takes lines and has them written to `path`, None for standard output."""
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, write: Callable[[int, bytes], int] = os.write) -> None:
         """Open the file. Raises OSError."""
         self.path = path
+        self._put = write
         self._fd = _open(path)
         self._lines: list[str] = []
         self._batches: Queue[list[str] | None] = Queue(_WAITING)
         self._must_reopen = False
+        self._is_closing = False
         self._is_failing = False
+        # Whether what was written last ends in the middle of a line.
+        self._is_torn = False
         # Each side of the queue counts its own.
         self._overflowed = 0
         self._failed = 0
@@ -68,11 +72,17 @@ class AccessLog:
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what is left, within `timeout_s`."""
         self.flush()
+        self._is_closing = True
         try:
             self._batches.put(None, timeout=timeout_s)
         except Full:
             return
         self._thread.join(timeout_s)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is closed, and has written or lost all it had."""
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
@@ -82,7 +92,6 @@ class AccessLog:
                 self._write(batch)
                 self._is_failing = False
             except OSError as error:
-                self._failed += len(batch)
                 if not self._is_failing:
                     self._is_failing = True
                     _log.error(
@@ -90,6 +99,9 @@ class AccessLog:
                         path=self.path or "on standard output",
                         error=error,
                     )
+            if self._is_closing and self._batches.empty():
+                # There may have been no room for the end.
+                break
         if self.path is not None:
             os.close(self._fd)
 
@@ -105,14 +117,31 @@ class AccessLog:
                 error=error,
             )
         else:
+            if not os.path.samestat(os.fstat(fd), os.fstat(self._fd)):
+                self._is_torn = False
             os.close(self._fd)
             self._fd = fd
 
     def _write(self, batch: list[str]) -> None:
-        for piece in _pieces(batch, stat.S_ISREG(os.fstat(self._fd).st_mode)):
-            left = piece
-            while left:
-                left = left[os.write(self._fd, left) :]
+        """Raises OSError when not all of it could be written; the lines lost are counted."""
+        lost = len(batch)
+        try:
+            if self._is_torn:
+                self._write_some(b"\n")
+            for piece in _pieces(batch, stat.S_ISREG(os.fstat(self._fd).st_mode)):
+                left = piece
+                while left:
+                    count = self._write_some(left)
+                    lost -= left.count(b"\n", 0, count)
+                    left = left[count:]
+        finally:
+            self._failed += lost
+
+    def _write_some(self, piece: bytes) -> int:
+        """How many bytes were written; there may be no room for more."""
+        count = self._put(self._fd, piece)
+        self._is_torn = not piece.endswith(b"\n", 0, count)
+        return count
 
 
 def _open(path: str | None) -> int:

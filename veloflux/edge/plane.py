@@ -61,6 +61,8 @@ class Plane:
         self.descriptors = 0
         self.max_descriptors = share_of_clients()
         self.log: AccessLog | None = None
+        # Replaced, and perhaps still writing.
+        self.old_logs: list[AccessLog] = []
         self.line: Line = json_line
         # What no route took: its requests are counted too.
         self.unrouted = Tally("")
@@ -137,6 +139,12 @@ class Plane:
         self.retired = [backend for backend in self.retired if backend.inflight]
         if self.log is not None:
             yield from increase(metrics.ACCESS_LOG_DROPPED, (), self.log.take_dropped())
+        if self.old_logs:
+            # What ends between the two questions is asked once more.
+            waiting = [log for log in self.old_logs if not log.is_over]
+            for log in self.old_logs:
+                yield from increase(metrics.ACCESS_LOG_DROPPED, (), log.take_dropped())
+            self.old_logs = waiting
 
     def _second(self) -> None:
         wall = self._wall()

@@ -34,7 +34,7 @@ from veloflux.edge.line import combined_line, json_line
 from veloflux.edge.listener import Listener, networks
 from veloflux.edge.plane import Plane
 from veloflux.edge.pool import Pool
-from veloflux.edge.tally import distribution, gauge, increase
+from veloflux.edge.tally import distribution, gauge
 
 LAG_SAMPLE_S = 0.25
 # Rounds of accepting what already waits, before a port is closed.
@@ -319,7 +319,7 @@ class Service:
         if plane.log is not log and plane.log is not None:
             # A destination that stands still must not hold up the loop.
             plane.log.close(0)
-            self._gone.extend(increase(metrics.ACCESS_LOG_DROPPED, (), plane.log.take_dropped()))
+            plane.old_logs.append(plane.log)
         plane.log = log
         is_combined = wanted is not None and wanted.format == "combined"
         plane.line = combined_line if is_combined else json_line
