@@ -2,7 +2,8 @@
 
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from unittest import mock
 
 import zstandard
@@ -329,9 +330,19 @@ class Streams(SynchronousTestCase):
 class Libraries(SynchronousTestCase):
     """zstd needs one that may not be there."""
 
+    @contextmanager
+    def without(self) -> Iterator[None]:
+        """It is not installed."""
+        presses.cache_clear()
+        try:
+            with mock.patch.dict(sys.modules, {"zstandard": None}):
+                yield
+        finally:
+            presses.cache_clear()
+
     def test_without_zstandard_there_is_gzip(self) -> None:
         self.assertEqual(set(presses()), {b"gzip", b"zstd"})
-        with mock.patch.dict(sys.modules, {"zstandard": None}):
+        with self.without():
             self.assertEqual(set(presses()), {b"gzip"})
             each = rig(self)
         client = each.client()
@@ -342,7 +353,7 @@ class Libraries(SynchronousTestCase):
         self.assertEqual(plain(answer), BODY)
 
     def test_when_none_of_the_codings_is_there_all_goes_as_it_is(self) -> None:
-        with mock.patch.dict(sys.modules, {"zstandard": None}):
+        with self.without():
             each = rig(self, ("zstd",))
         client = each.client()
         client.send(BROWSER)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import zstandard
 
 from tests.support.bare import Bare
-from tests.support.case import Running, SystemTestCase, reset
+from tests.support.case import Running, SystemTestCase, reset, settings
 from tests.support.content import Digest, blocks, digest_of
 from tests.support.daemon import wait_for
 from tests.support.server import Server, read_head
@@ -218,6 +218,29 @@ class MirrorTests(PassingTestCase):
             plane.second.gone.set()
             serve()
             self.assertEqual(len(plane.origin.heads), 280)
+
+
+class ConfiguredTests(SystemTestCase):
+    def test_both_by_the_file(self) -> None:
+        """Workers count their copies, and the page of metrics has them all."""
+        origin, second = Origin(), Second()
+        main, mirrored = self.server(origin), self.server(second)
+        pools = [
+            {"name": "app", "backends": [{"address": main.address}]},
+            {"name": "next", "backends": [{"address": mirrored.address}]},
+        ]
+        route = {"compression": True, "mirror": {"pool": "next", "max_body_bytes": "1KiB"}}
+        daemon = self.daemon(settings(pools=pools, route=route, workers=2))
+        for size in range(20):
+            with contextlib.closing(self.connect(daemon.port())) as client:
+                client.sendall(ask(size=size))
+                self.assertEqual(sum(map(len, receive_plain(client))), size)
+        name = "veloflux_mirrored_requests_total"
+        self.wait_for_metric(daemon, 20.0, name, route="app", result="sent")
+        client = self.connect(daemon.port())
+        client.sendall(b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1025\r\n\r\n" + b"x" * 1025)
+        read_head(client)
+        self.wait_for_metric(daemon, 1.0, name, route="app", result="dropped")
 
 
 def receive_plain(connection: socket.socket) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ memory of one stream to 128 KiB (gzip) or half a megabyte (zstd).
 
 import zlib
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -62,8 +63,7 @@ class Zstd:
 
     __slots__ = ("_block", "_finish", "_stream")
 
-    def __init__(self, library: Any) -> None:
-        parameters = library.ZstdCompressionParameters.from_level(_ZSTD_LEVEL, **_ZSTD_BITS)
+    def __init__(self, library: Any, parameters: Any) -> None:
         self._stream = library.ZstdCompressor(compression_params=parameters).compressobj()
         self._block: int = library.COMPRESSOBJ_FLUSH_BLOCK
         self._finish: int = library.COMPRESSOBJ_FLUSH_FINISH
@@ -77,14 +77,17 @@ class Zstd:
 Presses = dict[bytes, Callable[[int | None], Press]]
 
 
+@cache
 def presses() -> Presses:
-    """What can be made here: gzip always, zstd where its library is installed."""
+    """What can be made here: gzip always, zstd where its library is installed. To look for it once
+    is enough, for ten thousand routes may ask."""
     found: Presses = {b"gzip": Gzip}
     try:
         library = import_module("zstandard")
     except ImportError:
         return found
-    found[b"zstd"] = lambda length: Zstd(library)
+    parameters = library.ZstdCompressionParameters.from_level(_ZSTD_LEVEL, **_ZSTD_BITS)
+    found[b"zstd"] = lambda length: Zstd(library, parameters)
     return found
 
 
