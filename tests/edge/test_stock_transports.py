@@ -7,8 +7,10 @@ unsent has to be asked in another way.
 from tests.edge import (
     test_attempts,
     test_bodies,
+    test_compression,
     test_keepalive,
     test_limits,
+    test_mirror,
     test_pipelining,
     test_service,
     test_timeouts,
@@ -21,6 +23,18 @@ class Attempts(test_attempts.Gone):
 
 
 class EarlyAnswers(test_bodies.EarlyAnswers):
+    has_stock_transports = True
+
+
+class Compressed(test_compression.Streams):
+    has_stock_transports = True
+
+
+class Mirrors(test_mirror.Trouble):
+    has_stock_transports = True
+
+
+class Copies(test_mirror.Bounds):
     has_stock_transports = True
 
 
