@@ -63,6 +63,21 @@ class Listening(Checks):
         text = with_listener("protocol: tcp, pool: app, trusted_proxies: [10.0.0.0/8]")
         self.warning(text, "listeners[0].trusted_proxies", "no effect")
         self.fine(with_listener("protocol: tcp, pool: app, limits: {write_timeout: 5s}"))
+        self.fine(
+            with_listener(
+                "protocol: tcp, pool: app, proxy_protocol: true, trusted_proxies: [10.0.0.0/8], "
+                "limits: {header_timeout: 5s}"
+            )
+        )
+
+    def test_headers_that_anybody_may_send_are_pointed_out(self) -> None:
+        """S27"""
+        proxies = "proxy_protocol: true, trusted_proxies: [10.0.0.0/8]"
+        for address in ("0.0.0.0:80", "192.0.2.1:80"):
+            text = with_listener("proxy_protocol: true").replace("127.0.0.1:8080", address)
+            self.warning(text, "listeners[0].proxy_protocol", "list the proxies in trusted_proxies")
+            self.fine(with_listener(proxies).replace("127.0.0.1:8080", address))
+        self.fine(with_listener("proxy_protocol: true"))
 
     def test_a_port_of_the_systems_choice_is_pointed_out(self) -> None:
         """C2: port 0."""

@@ -38,6 +38,8 @@ def listening(draft: Draft) -> Iterator[Finding]:
                 "conflict",
             )
         yield from _target(draft, listener, loc)
+        if listener.proxy_protocol:
+            yield from _believed(listener, loc)
         if listener.protocol == "tcp":
             yield from _without_effect(listener, loc)
 
@@ -116,13 +118,25 @@ def _target(draft: Draft, listener: Listener, loc: Loc) -> Iterator[Finding]:
         )
 
 
+def _believed(listener: Listener, loc: Loc) -> Iterator[Finding]:
+    """Who may send a PROXY header can say to be anybody (S27)."""
+    if not listener.trusted_proxies and not is_loopback(listener.address):
+        yield Finding(
+            (*loc, "proxy_protocol"),
+            "is believed of everybody who connects; list the proxies in trusted_proxies",
+            "advice",
+        )
+
+
 def _without_effect(listener: Listener, loc: Loc) -> Iterator[Finding]:
     for key in _HTTP_LIMITS:
+        if key == "header_timeout" and listener.proxy_protocol:
+            continue
         if key in listener.limits.model_fields_set:
             yield Finding(
                 (*loc, "limits", key), "has no effect on a tcp listener; leave it out", "advice"
             )
-    if listener.trusted_proxies:
+    if listener.trusted_proxies and not listener.proxy_protocol:
         yield Finding(
             (*loc, "trusted_proxies"), "has no effect on a tcp listener; leave it out", "advice"
         )
