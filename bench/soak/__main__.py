@@ -18,12 +18,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.load import free_port
+from bench.measure import machine
 from bench.process import BenchError, Process, allow_many_files
-from bench.soak import watch
+from bench.soak import curve, watch
 from bench.soak.daemon import Daemon
 from bench.soak.watch import Sample, Watch
 
 RESULTS = Path(__file__).parents[1] / "results"
+DOCS = Path(__file__).parents[2] / "docs"
 # Of each minute, seconds under load. A rest lasts until the last connection is gone, but not for
 # longer than so many seconds.
 LOAD_S = 50
@@ -126,6 +128,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=int, default=10, help="at least 2")
     parser.add_argument("--clients", type=int, default=60, help="at a time")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--publish", action="store_true", help="write docs/soak.md and docs/soak.svg, too"
+    )
     chosen = parser.parse_args()
     if chosen.minutes < 2:
         parser.error("one minute has nothing to be compared with")
@@ -145,6 +150,20 @@ def main() -> int:
     return report(running, faults, vars(chosen))
 
 
+def publish(soaked: Soak, found: dict[str, bool], settings: dict[str, int]) -> None:
+    """Write the page and its picture."""
+    on = machine()
+    said = (
+        f"On {time.strftime('%Y-%m-%d')}, by `make soak`: {settings['minutes']} minutes,"
+        f" {settings['clients']} clients at a time, {soaked.played.total():,} visits good and bad,"
+        f" two workers, a reload every {RELOAD_S} s. On {on['processors']} processors"
+        f" ({on['processor']}), Linux {on['kernel']}, Python {on['python']}."
+    )
+    (DOCS / "soak.md").write_text(curve.page(soaked.watch.samples, found, said))
+    (DOCS / "soak.svg").write_text(curve.picture(soaked.watch.samples))
+    print("written: docs/soak.md, docs/soak.svg")
+
+
 def report(soaked: Soak, faults: list[str], settings: dict[str, int]) -> int:
     """Print what was found and write it all to a file; returns 1 when something failed."""
     found = watch.findings(soaked.rests[0], soaked.rests[-1])
@@ -156,13 +175,21 @@ def report(soaked: Soak, faults: list[str], settings: dict[str, int]) -> int:
         print(f"  wrong: {count} × {text}")
     for line in faults[:20]:
         print(f"  log: {line}")
+    print("\nAt the rests:")
+    print("\n".join(f"  {line}" for line in curve.table(soaked.watch.samples)))
+    grown = curve.pace(soaked.watch.samples)
+    print(f"  memory over the second half: {grown / watch.MIB:+.2f} MiB a minute, in all")
     print("\nBetween the first rest and the last:")
     for asked, holds in found.items():
         print(f"  {'yes' if holds else 'NO '}  {asked}")
+    print(f"  {curve.WHY}")
+    if settings["publish"]:
+        publish(soaked, found, settings)
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / time.strftime("soak-%Y-%m-%dT%H-%M-%S.json")
     written = {
         "settings": settings,
+        "bytes_a_minute": grown,
         "found": found,
         "faults": faults,
         "wrong": soaked.wrong,

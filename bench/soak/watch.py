@@ -142,11 +142,14 @@ def findings(first: Sample, last: Sample) -> dict[str, bool]:
         before = first.processes.get(name)
         if before is None:
             continue
-        grown = after.rss - before.rss
-        found[f"{name}: memory {before.rss / MIB:.1f} → {after.rss / MIB:.1f} MiB"] = grown <= max(
-            MEMORY_SHARE * before.rss, MEMORY_BYTES
+        found[f"{name}: memory {before.rss / MIB:.1f} → {after.rss / MIB:.1f} MiB"] = (
+            after.rss - before.rss <= max(MEMORY_SHARE * before.rss, MEMORY_BYTES)
         )
         found[f"{name}: descriptors {before.descriptors} → {after.descriptors}"] = (
             after.descriptors - before.descriptors <= DESCRIPTORS
         )
+    before, after = (sum(each.pss for each in s.processes.values()) for s in (first, last))
+    found[f"all: memory {before / MIB:.1f} → {after / MIB:.1f} MiB (PSS)"] = after - before <= max(
+        MEMORY_SHARE * before, MEMORY_BYTES
+    )
     return found
