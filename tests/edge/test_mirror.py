@@ -10,12 +10,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.edge import GET, OK, POST, UPLOAD, Backend, Rig, get, ok
 from veloflux.core.model.address import Address
-from veloflux.core.model.policies import Mirror
+from veloflux.core.model.policies import Compression, Mirror
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.model.traffic import Pool, Route, Share, Timeouts
 
 MAIN, SECOND = Address("10.0.0.1", 80), Address("10.0.0.2", 80)
 COUNT = "veloflux_mirrored_requests_total"
+ASKING = get(lines=b"Accept-Encoding: gzip\r\n")
+TEXT = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"5\r\nhello\r\n0\r\n\r\n"
+)
 HANDSHAKE = get(
     lines=b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -438,3 +443,47 @@ class Changes(MirrorTestCase):
         self.rig.reactor.turn()
         self.assertEqual(self.second.connection.ending, "reset")
         self.assertEqual(len(self.rig.service._plane.copies), 0)
+
+
+class Chance(MirrorTestCase):
+    """Clients and backends that do whatever they can, compressed answers included."""
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 5)), max_size=40), st.booleans())
+    def test_nothing_is_left_when_all_are_gone(
+        self, steps: list[tuple[int, int]], is_short: bool
+    ) -> None:
+        """(f)"""
+        self.make(
+            {"max_requests": 3, "max_body_bytes": 8 if is_short else 64},
+            compression=Compression(min_bytes=1),
+        )
+        clients = [self.rig.client()]
+        for step, n in steps:
+            client = clients[-1]
+            backend = self.rig.backends[n % 2]
+            ends = [each for each in backend.connections if each.ending is None]
+            if step == 0:
+                clients.append(self.rig.client())
+            elif step == 1:
+                client.send((ASKING, POST, POST[:-2], UPLOAD, b"5\r\nhello\r\n", b"0\r\n\r\n")[n])
+            elif step == 2:
+                (client.close, client.reset, client.finish)[n % 3]()
+            elif step == 3:
+                backend.refuses = errno.ECONNREFUSED if n > 2 else 0
+            elif step == 4:
+                self.rig.wait(n)
+            elif ends and step < 8:
+                ends[n % len(ends)].send(
+                    (OK, TEXT, TEXT[:-3], TEXT[:30], b"x\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n")[n]
+                )
+            elif ends:
+                (ends[0].close, ends[-1].reset)[n % 2]()
+        for client in clients:
+            client.close()
+        self.rig.wait(35)
+        self.assert_nothing_left()
+        kept = [each for end in self.rig.backends for each in end.connections if not each.ending]
+        self.rig.service.close()
+        self.rig.reactor.turn()
+        self.assertEqual([each.ending for each in kept if each.ending is None], [])
