@@ -253,6 +253,18 @@ class Trouble(MirrorTestCase):
         self.serve(GET)
         self.assertEqual(self.counts(), (0, 0, 1))
 
+    def test_it_has_enough_to_do(self) -> None:
+        """What waits in the pool's queue are requests that somebody waits for."""
+        [app, second] = self.rig.snapshot.pools
+        busy = replace(second, backends=(BackendModel(SECOND, max_connections=1),))
+        self.rig.change(pools=(app, busy))
+        self.serve(GET)
+        self.serve(GET)
+        self.assertEqual((self.second.attempts, self.counts()), (1, (0, 0, 1)))
+        self.second.connection.send(OK)
+        self.assertEqual(self.counts(), (1, 0, 1))
+        self.assert_nothing_left()
+
     def test_it_cannot_be_reached(self) -> None:
         """X1"""
         self.second.is_silent = True
@@ -448,7 +460,7 @@ class Changes(MirrorTestCase):
 class Chance(MirrorTestCase):
     """Clients and backends that do whatever they can, compressed answers included."""
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 5)), max_size=40), st.booleans())
     def test_nothing_is_left_when_all_are_gone(
         self, steps: list[tuple[int, int]], is_short: bool

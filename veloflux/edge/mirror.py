@@ -124,6 +124,8 @@ class Copy(Carrier, Timed):
         self._body.clear()
         now = self.plane.deadlines.now()
         self.plane.deadlines.arm(self, now + policy.total_s(self.pool.timeouts.total_s))
+        # In no queue.
+        self._waits_until = now
         self.carry(now)
 
     # The way there
@@ -146,10 +148,6 @@ class Copy(Carrier, Timed):
         prelude = stages.prelude(head, authority, lines)
         upstream.transport.write(b"%b%b\r\n\r\n%b" % (prelude, self._request_id, self._wire))
         self.plane.deadlines.arm(upstream, now + self.pool.timeouts.first_byte_s)
-
-    def _wait_or_give_up(self, now: float) -> None:
-        """Nothing is kept waiting for who may come."""
-        self.gave_up(self.failure or exchange.NO_BACKEND)
 
     def gave_up(self, failure: Failure) -> None:
         self._over("failed")
