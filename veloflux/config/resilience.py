@@ -53,7 +53,11 @@ class OutlierDetection(Section):
     )
     max_ejection: Duration = option("5m", "The longest ejection.")
     max_ejected_percent: int = option(
-        50, "Of the pool's backends, out at the same time; one of two may always be.", ge=0, le=100
+        50,
+        "Of the pool's backends, out at the same time; one always may be, unless it is the last, "
+        "or this is 0.",
+        ge=0,
+        le=100,
     )
 
 
@@ -107,7 +111,7 @@ class StickySessions(Section):
     """Sends a client back to the backend it had, by a signed cookie."""
 
     cookie: Token = option("veloflux", "The name of the cookie.")
-    ttl: Annotated[Duration, Field(ge=1)] = option("1h", "How long it is good.")
+    ttl: Annotated[Duration, Field(ge=1.0)] = option("1h", "How long it is good.")
 
 
 # What most pools have: one for all of them.

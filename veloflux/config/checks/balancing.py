@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from veloflux.config.checks.holding import holding
 from veloflux.config.checks.listening import is_loopback
 from veloflux.config.draft import Draft
 from veloflux.config.pools import HealthCheck, Pool
@@ -28,6 +29,7 @@ def balancing(draft: Draft) -> Iterator[Finding]:
         yield from _backends(pool, loc, own)
         if pool.health_check is not None:
             yield from _health_check(pool.health_check, (*loc, "health_check"))
+        yield from holding(pool, loc)
 
 
 class _Own:

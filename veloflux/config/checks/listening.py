@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from veloflux.config.checks.admission import admission
 from veloflux.config.draft import Draft
 from veloflux.config.listeners import Listener
 from veloflux.config.problem import Finding
@@ -38,6 +39,7 @@ def listening(draft: Draft) -> Iterator[Finding]:
                 "conflict",
             )
         yield from _target(draft, listener, loc)
+        yield from admission(listener.allow, listener.deny, loc)
         if listener.proxy_protocol:
             yield from _believed(listener, loc)
         if listener.protocol == "tcp":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from veloflux.config.checks.shaping import shaping
 from veloflux.config.draft import Draft
 from veloflux.config.problem import Finding
 from veloflux.config.routes import Route
@@ -9,15 +10,6 @@ from veloflux.config.wording import Loc, quote, suggest
 
 # Of many routes for one host and prefix, each is compared with so many before it.
 _COMPARED = 100
-
-# What is about the way to a backend.
-_FORWARDING = (
-    "strip_prefix",
-    "preserve_host",
-    "request_headers",
-    "max_body_bytes",
-    "websocket",
-)
 
 
 def routing(draft: Draft) -> Iterator[Finding]:
@@ -34,6 +26,7 @@ def routing(draft: Draft) -> Iterator[Finding]:
                 "conflict",
             )
         yield from _target(pools, route, loc)
+        yield from shaping(route, pools, loc)
     yield from _shadows(draft)
     if (
         draft.is_whole
@@ -63,10 +56,6 @@ def _target(pools: frozenset[str] | None, route: Route, loc: Loc) -> Iterator[Fi
                 "conflict",
             )
     yield from _shares(route, loc)
-    if route.redirect is not None:
-        for key in _FORWARDING:
-            if key in route.model_fields_set:
-                yield Finding((*loc, key), "has no effect with redirect; leave it out", "advice")
 
 
 def _shares(route: Route, loc: Loc) -> Iterator[Finding]:
