@@ -36,6 +36,11 @@ REFUSED: tuple[tuple[str, str, str], ...] = (
     (with_route("pool: app, rate_limit: {requests_per_second: 5/s}"), "second", "such as 10 or"),
     (with_route("pool: app, rate_limit: {requests_per_second: 1, burst: 0}"), "burst", "least 1"),
     (with_route("pool: app, rate_limit: {requests_per_second: 1, key: ip}"), "key", "client_ip"),
+    (
+        with_route("pool: app, rate_limit: {requests_per_second: 1, key: 'header:X-Real-IP'}"),
+        "key",
+        "trusted_proxies",
+    ),
     (with_route("pool: app, cors: {origins: []}"), "origins", "at least 1"),
     (with_route("pool: app, cors: {origins: [example.org]}"), "origins[0]", "is no origin"),
     (with_route("pool: app, cors: {origins: ['https://A.b/']}"), "[0]", 'mean "https://a.b"?'),

@@ -66,7 +66,8 @@ class Access(Gates):
         self.assertEqual(rig.count(DECISIONS), 1)
         denied = [entry for entry in rig.entries(3) if entry["status"] == 403]
         self.assertEqual([entry["error"] for entry in denied], ["address"] * 2)
-        self.assertEqual({entry["ratelimit"] for entry in denied}, {""})
+        for field in ("ratelimit", "pool", "backend", "pick_reason"):
+            self.assertEqual({entry[field] for entry in denied}, {""}, field)
 
     def test_it_is_no_protocol_error_and_the_connection_is_kept(self) -> None:
         rig = self.rig(allow=("203.0.113.0/24",))
@@ -352,6 +353,7 @@ class CrossOrigin(Gates):
             {"rate_limit": RateLimit(0)},
             {"rate_limit": RateLimit(1, key="path")},
             {"rate_limit": RateLimit(1, key="header:")},
+            {"rate_limit": RateLimit(1, key="header:X-Forwarded-For")},
             {"allow": ("10.0.0.1/8",)},
         ):
             route = Route("r", pools=POOLS, **fields)

@@ -50,6 +50,11 @@ def editable(text: str) -> str:
         raise ValueError(
             f"{quote(text)} cannot be edited; it belongs to the connection, and VeloFlux sets it"
         )
+    if text.lower() == "x-request-id":
+        # A second line would be another id than the log's, on whichever side reads that one.
+        raise ValueError(
+            f"{quote(text)} cannot be edited; a proxy in trusted_proxies may say it instead"
+        )
     return text
 
 

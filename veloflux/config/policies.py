@@ -33,7 +33,16 @@ def keyed(text: str, plain: tuple[str, ...]) -> str:
     )
 
 
+# A client can say anything in these; from proxies that are trusted they make `client_ip`.
+_CLAIMS = ("header:x-forwarded-for", "header:x-real-ip", "header:forwarded")
+
+
 def _rate_key(text: str) -> str:
+    if text.lower() in _CLAIMS:
+        raise ValueError(
+            f"{quote(text)} lets clients choose whose limit they use up; write client_ip, and the "
+            "proxies before this one in the listener's trusted_proxies"
+        )
     return keyed(text, ("client_ip", "route"))
 
 

@@ -35,13 +35,16 @@ def json_line(outcome: Outcome, wall: float, total: float, termination: str, ver
     client = downstream.text or _client_text(downstream)
     request = head.as_json or _head_text(downstream, head)
     backend = outcome.last_backend
-    place = backend.text if backend is not None else f'"pool":{outcome.pool.text},"backend":""'
+    if backend is not None:
+        place, reason = backend.text, outcome.pick_reason or outcome.pool.chooser.reason
+    else:
+        place, reason = f'"pool":{outcome.pool.text},"backend":""', ""
     return (
         f'{{"ts":"{_rfc3339(wall)}.{int(wall % 1 * 1000):03d}Z"'
         f',"request_id":"{outcome.request_id.decode()}"{client}{request}'
         f',"status":{outcome.status},"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}'
         f',"route":{outcome.tally.text},{place}'
-        f',"pick_reason":"{outcome.pick_reason or outcome.pool.chooser.reason}"'
+        f',"pick_reason":"{reason}"'
         f',"ratelimit":"{outcome.ratelimit}","attempts":{outcome.attempts}'
         f',"t":{{"queue_ms":{queue},"connect_ms":{connect},"ttfb_ms":{ttfb},"total_ms":{all_ms}}}'
         f',"termination":"{termination}","error":"{outcome.error}","config_version":{version}}}\n'

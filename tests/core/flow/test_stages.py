@@ -50,6 +50,16 @@ class Lines(SynchronousTestCase):
             expected = b"A: b\r\nX-Y: " + value.encode("latin-1") + b"\r\n"
             self.assertEqual(stages.edit_request(b"A: b\r\n"), expected)
 
+    def test_refuses_an_id_beside_its_own(self) -> None:
+        """A backend that read the other one would write another id in its log than ours is."""
+        for edits in (
+            HeaderEdits(set=(("x-request-id", "a"),)),
+            HeaderEdits(add=(("X-Request-ID", "a"),)),
+            HeaderEdits(remove=("X-Request-Id",)),
+        ):
+            for sides in ({"request_headers": edits}, {"response_headers": edits}):
+                self.assertRaises(ValueError, Stages, Route("r", **sides))
+
     def test_costs_nothing_when_there_is_nothing_to_do(self) -> None:
         stages = Stages(Route("r"))
         self.assertIsNone(stages.edit_request)

@@ -13,6 +13,9 @@ from veloflux.core.policy.limit import Decision, Limiter, Memory, client_key
 from veloflux.core.wire.error import DeclinedError
 from veloflux.core.wire.http1 import RequestHead
 
+# Clients can say anything in these: each time they would be somebody else.
+_CLAIMS = frozenset(("header:x-forwarded-for", "header:x-real-ip", "header:forwarded"))
+
 Whose = Callable[[RequestHead, str], bytes]
 
 
@@ -62,7 +65,7 @@ def _whose(key: str) -> Whose:
         return lambda head, client: b"r"
     if key == "client_ip":
         return lambda head, client: b"a" + client_key(client)
-    if not key.startswith(("header:", "cookie:")):
+    if not key.startswith(("header:", "cookie:")) or key.lower() in _CLAIMS:
         raise ValueError(f"{key!r} is no key; write client_ip, route, header:Name or cookie:Name")
     named = trait(key)
 

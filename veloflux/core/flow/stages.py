@@ -25,6 +25,9 @@ _REFERENCE = re.compile(r"[\x21-\x7e]+")
 
 Edit = Callable[[bytes], bytes]
 
+# The proxy writes its own, which is the log's: a second one would be another id for somebody.
+_OURS = b"x-request-id"
+
 # For browsers; a backend's own word on any of them stands.
 _SECURITY = (
     (b"x-content-type-options", b"X-Content-Type-Options: nosniff\r\n"),
@@ -141,6 +144,8 @@ def _editing(edits: HeaderEdits) -> Edit | None:
         return None
     gone = {name.lower().encode("ascii") for name in edits.remove}
     gone.update(name.lower().encode("ascii") for name, _ in edits.set)
+    if _OURS in gone or any(name.lower() == _OURS.decode() for name, _ in edits.add):
+        raise ValueError("X-Request-ID cannot be edited")
     more = b"".join(_line(name, value) for name, value in (*edits.set, *edits.add))
     if not gone:
         return (lambda lines: lines + more) if more else None
