@@ -30,7 +30,11 @@ _KEYS = st.sampled_from(
         *("expected_status", "timeouts", "connect", "total", "retries", "routes", "id", "host"),
         *("path_prefix", "methods", "headers", "request_headers", "set", "add", "remove", "level"),
         *("redirect", "status", "logging", "access", "circuit_breaker", "sticky_sessions"),
-        *("slow_start", "trusted_proxies", "max_connections", "metrics"),
+        *("slow_start", "trusted_proxies", "max_connections", "metrics", "allow", "deny"),
+        *("outlier_detection", "base_ejection", "statuses", "backoff", "attempts", "hash_on"),
+        *("cookie", "ttl", "window", "error_percent", "proxy_protocol", "panic_percent", "queue"),
+        *("rate_limit", "requests_per_second", "burst", "key", "cors", "origins", "credentials"),
+        *("mirror", "percent", "compression", "codings", "types", "min_bytes", "max_age"),
     )
 )
 _VALUES: st.SearchStrategy[Any] = st.one_of(
@@ -41,7 +45,8 @@ _VALUES: st.SearchStrategy[Any] = st.one_of(
     st.text(max_size=8),
     st.sampled_from(
         ("127.0.0.1:80", "app", "*", "/", "tcp", "5s", "0s", "1KiB", "GET", "${A}", "${A:-1}",
-         "least_conn", "200-399", "https://a/", "10.0.0.0/8", "refused", "unix:/a")
+         "least_conn", "200-399", "header:X", "gzip", "text/*", "v2", "::/0",
+         "https://a/", "10.0.0.0/8", "refused", "unix:/a")
     ),
 )  # fmt: skip
 _TREES = st.recursive(

@@ -166,9 +166,9 @@ class Together(Checks):
         self.fine(with_route("pool: app, cors: {origins: ['*']}"))
 
     def test_preflights_must_reach_their_route(self) -> None:
-        text = with_route("pool: app, methods: [GET], cors: {origins: ['*']}")
-        self.warning(text, "routes[0].methods", "lacks OPTIONS")
-        self.fine(text.replace("[GET]", "[GET, OPTIONS]"))
+        text = with_route("pool: app, headers: {X-A: b}, cors: {origins: ['*']}")
+        self.warning(text, "routes[0].headers", "without these headers")
+        self.fine(with_route("pool: app, methods: [GET], cors: {origins: ['*']}"))
 
     def test_what_a_redirect_ignores_is_pointed_out(self) -> None:
         for keys in ("rate_limit: {requests_per_second: 1}", "compression: {}",
