@@ -60,10 +60,10 @@ def _cors(route: Route, loc: Loc) -> Iterator[Finding]:
                     'browsers refuse "*" with credentials; name each, or write credentials: false',
                     "conflict",
                 )
-    if route.methods and "OPTIONS" not in route.methods:
+    if route.headers:
         yield Finding(
-            (*loc, "methods"),
-            "lacks OPTIONS, with which browsers ask for leave: the route of cors never sees it; "
-            "add it",
+            (*loc, "headers"),
+            "browsers ask for leave without these headers, so the route of cors never sees it; "
+            "give cors to a route without headers too",
             "advice",
         )
