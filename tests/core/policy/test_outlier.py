@@ -121,8 +121,11 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(detector.judge(members, 10.0), ["b"])
 
     def test_can_be_off(self) -> None:
+        for margin in (0, 100):
+            model = OutlierDetection(success_rate_margin=margin)
+            self.assertEqual(judged((100, 0), (0, 100), model=model), [])
         self.assertEqual(
-            judged((100, 0), (0, 100), model=OutlierDetection(success_rate_margin=0)), []
+            judged((100, 0), (0, 100), model=OutlierDetection(success_rate_margin=99)), [0]
         )
 
     @given(

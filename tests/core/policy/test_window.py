@@ -30,6 +30,12 @@ class WindowTests(SynchronousTestCase):
         window.add(1e6)
         self.assertEqual(window.at_most(1e6), 1)
 
+    def test_many_at_once_are_many(self) -> None:
+        window = Window(10.0)
+        window.add(0.0, 7)
+        window.add(0.0)
+        self.assertEqual(window.at_most(0.0), 8)
+
     def test_nothing_is_left_when_cleared(self) -> None:
         window = Window(10.0)
         window.add(1.0)

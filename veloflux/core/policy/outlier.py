@@ -122,7 +122,7 @@ class Detector:
         """Whom to eject by success rate, the worst first; counts begin anew.
 
         To be asked every `interval_s` about all backends of the pool. Whoever is out at `now` is
-        neither judged nor compared with.
+        neither judged nor compared with. A margin of 0 or 100 turns this off.
         """
         asked = {
             member: (outlier.failures, outlier.successes + outlier.failures)
@@ -131,7 +131,7 @@ class Detector:
         }
         for outlier in members.values():
             outlier.successes = outlier.failures = 0
-        if not self.model.success_rate_margin:
+        if not 0 < self.model.success_rate_margin < 100:
             return []
         failures = sum(failed for failed, _ in asked.values())
         requests = sum(of for _, of in asked.values())

@@ -122,7 +122,8 @@ class Budget:
         self._least = min_per_second * 100 * int(SPAN_S) // max(workers, 1)
         self._requests = Window(SPAN_S)
         self._granted = Window(SPAN_S)
-        # request(now): count a request, not its repeats. The window's own: it is called for each.
+        # request(now, times): count requests, not their repeats; when they are counted elsewhere
+        # anyway, now and then will do.
         self.request = self._requests.add
 
     def withdraw(self, now: float) -> bool:

@@ -21,11 +21,11 @@ class Window:
         self._place = 0
         self._ends = float("-inf")
 
-    def add(self, now: float) -> None:
-        """It happened at `now`."""
+    def add(self, now: float, times: int = 1) -> None:
+        """It happened at `now`, so many times."""
         if now >= self._ends:
             self._turn(now)
-        self._counts[self._place] += 1
+        self._counts[self._place] += times
 
     def at_most(self, now: float) -> int:
         """So many within the span, and perhaps some a tenth of a span older."""
