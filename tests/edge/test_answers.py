@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.corpus import answers
 from tests.support.edge import GET, OK, BackendEnd, Rig, get, ok, variant
 from tests.support.oracles import Response
+from veloflux.core.model.resilience import Retries
 
 HEAD = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
 HTTP10 = b"GET / HTTP/1.0\r\nHost: a\r\n\r\n"
@@ -229,7 +230,7 @@ class Cut(SynchronousTestCase):
         """S25, X2"""
         for wire in (b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 100 Continue\r\n\r\n"):
             for end in ("finish", "close", "reset"):
-                rig = Rig(self)
+                rig = Rig(self, pool={"retries": Retries(attempts=0)})
                 client = rig.client()
                 client.send(GET)
                 if wire:

@@ -7,8 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.edge import GET, OK, POST, Backend, Client, Rig, get, ok, variant
 from veloflux.core.model.address import Address
+from veloflux.core.model.resilience import Retries
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.model.traffic import Keepalive, Pool, Route, Share
+
+_CAREFUL = {"retries": Retries(on=("connect_failure", "refused"))}
 
 
 class Refusing(SynchronousTestCase):
@@ -91,13 +94,13 @@ class Refusing(SynchronousTestCase):
 
 
 class Dying(SynchronousTestCase):
-    """X2: something was sent, so it may have been done."""
+    """X2: something was sent, so it may have been done. Pools here do not retry resets."""
 
     def test_a_new_connection_is_not_tried_again(self) -> None:
         """X2"""
         for wire in (GET, POST):
             for end in ("finish", "reset"):
-                rig = Rig(self, backends=2)
+                rig = Rig(self, backends=2, pool=_CAREFUL)
                 client = rig.client()
                 client.send(wire)
                 getattr(self.tried(rig).connection, end)()
@@ -113,7 +116,7 @@ class Dying(SynchronousTestCase):
 
     def kept(self) -> tuple[Rig, Client]:
         """A client, and a connection to the backend that has served."""
-        rig = Rig(self)
+        rig = Rig(self, pool=_CAREFUL)
         client = rig.client()
         client.send(GET)
         rig.backend.answer(OK)

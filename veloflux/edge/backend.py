@@ -7,6 +7,7 @@ from veloflux.core.model import metrics
 from veloflux.core.model.metrics import LATENCY_BUCKETS
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.policy.balance.latency import PeakEwma
+from veloflux.core.policy.outlier import Outlier
 from veloflux.edge.board import Cell
 from veloflux.edge.deadlines import Deadlines
 from veloflux.edge.ejection import Ejection
@@ -47,6 +48,15 @@ class Backend:
         self.answers = [0] * len(CODE_CLASSES)
         self.durations = Histogram(LATENCY_BUCKETS)
         self.latency = PeakEwma()
+        # Whether its last request failed.
+        self.is_failing = False
+        # None where real traffic's verdict is not asked for.
+        self.outlier: Outlier | None = None
+        # Requests until the last second, and those of them that went well until now and until they
+        # were last compared.
+        self.asked = 0
+        self.good = 0
+        self.good_before = 0
         self.configure(model)
 
     def configure(self, model: BackendModel) -> None:
@@ -66,6 +76,13 @@ class Backend:
     @property
     def is_ejected(self) -> bool:
         return self.ejection.is_on
+
+    def begin_again(self, since: float) -> None:
+        """It was away, and what it was like before says little."""
+        self.since = since
+        self.latency.forget()
+        if self.outlier is not None:
+            self.outlier.forget()
 
     @property
     def is_full(self) -> bool:
@@ -91,10 +108,19 @@ class Backend:
         if self.cell is not None:
             self.cell.put(self.inflight)
 
+    def time(self, status: int, seconds: float, now: float) -> None:
+        """Take note of how long an answer took; a failure never looks fast."""
+        if 0 < status < 500:
+            self.latency.observe(seconds, now)
+        else:
+            self.latency.observe_failure(seconds, now)
+
     def take(self) -> Counted:
         """What was counted since the last time."""
         labels = (self.pool.name, self.name)
         answers, self.answers = self.answers, [0] * len(CODE_CLASSES)
+        self.asked += sum(answers)
+        self.good += sum(answers[1:5])
         yield from by_class(metrics.UPSTREAM_REQUESTS, labels, answers)
         yield from distribution(metrics.UPSTREAM_DURATION, labels, self.durations)
 

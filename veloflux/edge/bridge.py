@@ -7,15 +7,22 @@ answer to give: what fails after that ends the client's connection. The module i
 halves of a request share one state.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IDelayedCall
 
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure, Relay
 from veloflux.core.model.traffic import ProxyProtocol
+from veloflux.core.policy.retry import again, backoff
+from veloflux.core.policy.sticky import Seal
+from veloflux.core.wire import hygiene
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.framing import Body, Counted, UntilClose, encode
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
 from veloflux.core.wire.hygiene import VIA
+from veloflux.core.wire.trace import new_trace, trace_of
 from veloflux.core.wire.upgrade import switching
 from veloflux.edge.backend import Backend
 from veloflux.edge.carrier import Carrier
@@ -35,6 +42,8 @@ from veloflux.edge.valve import Valve
 if TYPE_CHECKING:
     from veloflux.edge.downstream import Downstream
 
+# Bytes of a request's body that are kept for another attempt.
+_KEPT_BYTES = 64 * 1024
 # A tunnel may be silent for long; TCP keep-alive finds dead peers before that.
 TUNNEL_IDLE_S = 3600.0
 
@@ -50,9 +59,14 @@ class Bridge(Carrier, Outcome, Timed):
     recoding: Recoding | None = None
     copy: Copy | None = None
     accept: bytes | None = None
+    _trace = b""
     _upload: Valve | None = None
     _download: Valve | None = None
     _tunnel: Tunnel | None = None
+    # What was sent of the body, while the request may have to be sent again; else None.
+    _kept: bytearray | None = None
+    _has_begun = False
+    _pause: IDelayedCall | None = None
     _is_over = False
     _may_keep = False
     _has_more = False
@@ -79,12 +93,25 @@ class Bridge(Carrier, Outcome, Timed):
         self.pool = pool
         self._lines = lines
         self._prelude = prelude
+        if pool.seal is not None:
+            self._hide_cookie(pool.seal)
+        if not self.is_sent and pool.model.retries.attempts and exchange.may_repeat(self.head):
+            self._kept = bytearray()
         if pool.timeouts.total_s:
             self.plane.deadlines.arm(self, self.started + pool.timeouts.total_s)
         if self.lane.mirroring is None:
             self.carry(self.started)
         else:
             self._carry_and_copy(self.lane.mirroring, lines)
+
+    def _hide_cookie(self, seal: Seal) -> None:
+        """The cookie that brings a client back is between it and us."""
+        lines = hygiene.with_cookies(self._lines, seal.without)
+        if lines != self._lines:
+            self._lines = lines
+            if self._prelude is not None:
+                stages = self.lane.stages
+                self._prelude = stages.prelude(self.head, self.head.authority, lines)
 
     def _carry_and_copy(self, mirroring: Mirroring, lines: bytes) -> None:
         """The original first, unless its body is still to come: the copy waits for that."""
@@ -109,13 +136,31 @@ class Bridge(Carrier, Outcome, Timed):
         if prelude is None:
             authority = upstream.backend.authority
             prelude = self.lane.stages.prelude(head, authority, self._lines)
-        upstream.transport.write(b"%b%b\r\n\r\n" % (prelude, self.request_id))
+        tracing = self.plane.tracing
+        if tracing is None:
+            upstream.transport.write(b"%b%b\r\n\r\n" % (prelude, self.request_id))
+        else:
+            line = self._trace_line(tracing)
+            upstream.transport.write(b"%b%b\r\n%b\r\n" % (prelude, self.request_id, line))
+        if self._kept:
+            upstream.transport.write(bytes(self._kept))
         if self.is_sent or head.fields.expects_continue:
             self.plane.deadlines.arm(upstream, now + self.pool.timeouts.first_byte_s)
         else:
             upstream.deadline = NEVER
         if not self.is_sent:
             self.downstream.resume_body()
+
+    def _trace_line(self, random: Callable[[], int]) -> bytes:
+        """What names the request's trace, the same for all attempts; empty when the client has
+        said it, and may."""
+        if not self.trace_id:
+            downstream = self.downstream
+            said = self.head.fields.seen.get(b"traceparent", ()) if downstream.is_trusted else ()
+            self.trace_id = trace_of(said)
+            if not self.trace_id:
+                self.trace_id, self._trace = new_trace(random())
+        return self._trace
 
     def request_data(self, payload: bytes, body: Body) -> None:
         """Some of the request's body; `body` is its decoder, done or not."""
@@ -126,6 +171,8 @@ class Bridge(Carrier, Outcome, Timed):
         if self.head.fields.length is None:
             payload = encode(payload, body)
         upstream.transport.write(payload)
+        if self._kept is not None:
+            self._keep(payload)
         if body.done:
             self.is_sent = True
             if self._upload is not None:
@@ -146,7 +193,14 @@ class Bridge(Carrier, Outcome, Timed):
                 lambda: self._failed(exchange.SLOW_BACKEND),
             )
         if isinstance(body, Counted) and body.left >= WORTH_BYTES and self.copy is None:
+            self._kept = None
             self._upload.splice(body.left, downstream.body_moved, downstream.resume_body)
+
+    def _keep(self, payload: bytes) -> None:
+        assert self._kept is not None
+        self._kept += payload
+        if len(self._kept) > _KEPT_BYTES:
+            self._kept = None
 
     @property
     def is_ready(self) -> bool:
@@ -164,6 +218,7 @@ class Bridge(Carrier, Outcome, Timed):
         """A 1xx answer: the real one is still to come. HTTP/1.0 clients know none of them."""
         assert self.upstream is not None
         if self.head.fields.minor:
+            self._has_begun = True
             self.downstream.transport.write(
                 b"HTTP/1.1 %b\r\n%b%b\r\n" % (head.status_line, head.fields.kept, VIA)
             )
@@ -179,6 +234,11 @@ class Bridge(Carrier, Outcome, Timed):
         if head.status == 101:
             self._switch(head, rest)
             return
+        unwanted = self.pool.unwanted
+        if unwanted is not None and head.status in unwanted:
+            if self._repeat(exchange.UNWANTED, head.status):
+                return
+            self.answered_at = now
         is_plain = self.lane.compressing is None or not self._recodes(head)
         if is_plain and exchange.is_whole(head, self.head.method, rest):
             self._answer_whole(head, rest)
@@ -218,9 +278,9 @@ class Bridge(Carrier, Outcome, Timed):
         self.bytes_out = len(body)
         self._may_keep = head.fields.persistent
         prelude = head.prelude
-        if not prelude or self.lane.stages.dresses:
+        if not prelude or self.lane.stages.dresses or self.cookie:
             prelude = self._answer_prelude(head, head.fields.length_line)
-            if head.fields.has_date and not self.lane.stages.dresses:
+            if head.fields.has_date and not (self.lane.stages.dresses or self.cookie):
                 head.prelude = prelude
         downstream = self.downstream
         downstream.transport.write(
@@ -234,6 +294,7 @@ class Bridge(Carrier, Outcome, Timed):
         lines = fields.kept + VIA
         if not fields.has_date:
             lines += b"Date: %b\r\n" % self.plane.date
+        lines += self.cookie
         stages = self.lane.stages
         if stages.dresses:
             lines = stages.dress(lines, self.head, self.told)
@@ -394,6 +455,8 @@ class Bridge(Carrier, Outcome, Timed):
             self.attempts += 1
             self.dial(self.backend)
         else:
+            # What has begun to answer has done its work.
+            self._has_begun = self._has_begun or not upstream.has_answered_nothing
             self._failed(exchange.RESET)
 
     def gave_up(self, failure: Failure) -> None:
@@ -421,11 +484,43 @@ class Bridge(Carrier, Outcome, Timed):
         if self.status:
             self._cut("SD" if failure.termination.isupper() else "sD")
             return
+        if failure is exchange.RESET and self._repeat(failure):
+            return
         self._drop_backend()
         self.error = failure.reason
         self.status = failure.status
         self._over(self.plane.deadlines.now(), failure.termination)
         self.downstream.answer_failure(self, failure)
+
+    def _repeat(self, failure: Failure, status: int = 0) -> bool:
+        """Ask again, after a while, when the request and the pool allow it; says whether it will.
+        `status` is what the backend answered, if it did."""
+        pool, backend = self.pool, self.backend
+        if backend is None or self._has_begun:
+            return False
+        retries = pool.model.retries
+        self._costly += 1
+        is_kept = self._kept is not None
+        decision = again(retries, failure, self._costly, self.head, sent=True, has_body=is_kept)
+        if decision != "repeat" or not pool.grants_retry(self.plane.deadlines.now()):
+            return False
+        self._drop_backend()
+        self.answered_at = 0.0
+        self.failure = failure
+        self._tried = (*self._tried, backend)
+        if not pool.chooser.has_other_than(self._tried):
+            # Better the same again than none.
+            self._tried = ()
+        self.leave_backend(status, failure.reason)
+        pool.count_retry(failure.reason)
+        luck = self.plane.luck
+        delay = backoff(self._costly, retries.backoff_s, retries.max_backoff_s, luck)
+        self._pause = self.plane.reactor.callLater(delay, self._paused)
+        return True
+
+    def _paused(self) -> None:
+        self._pause = None
+        self.carry(self.plane.deadlines.now())
 
     def _cut(self, termination: str) -> None:
         """An answer that began cannot end well: the client must see that it is not whole."""
@@ -437,6 +532,9 @@ class Bridge(Carrier, Outcome, Timed):
         self._close_valves()
         self.leave_queue()
         self.forget_dialling()
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.abort()
@@ -458,6 +556,9 @@ class Bridge(Carrier, Outcome, Timed):
         backend = self.backend
         if backend is not None:
             if self.answered_at:
-                backend.durations.observe(self.answered_at - self.sent_at)
-            self.leave_backend(self.status if self.answered_at else 0)
+                seconds = self.answered_at - self.sent_at
+                backend.durations.observe(seconds)
+                self.leave_backend(self.status, "", seconds)
+            else:
+                self.leave_backend(0, self.error)
         self.plane.record(self, now, termination)

@@ -11,6 +11,9 @@ from twisted.python.failure import Failure as TwistedFailure
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
 from veloflux.core.model.traffic import ProxyProtocol
+from veloflux.core.policy.breaker import REFUSED, Breaker
+from veloflux.core.policy.outlier import FAILURES, is_failure
+from veloflux.core.policy.retry import again
 from veloflux.core.wire.http1 import RequestHead
 from veloflux.core.wire.preface import own_preface
 from veloflux.edge.backend import Backend
@@ -22,9 +25,6 @@ from veloflux.edge.transport import has_ended
 if TYPE_CHECKING:
     from veloflux.edge.plane import Plane
     from veloflux.edge.upstream import Upstream
-
-# A refusal costs nothing, a timeout costs a client its patience: one more is tried after one.
-_TIMEOUTS_TRIED = 1
 
 
 class Carrier:
@@ -54,14 +54,17 @@ class Carrier:
     _waits_until = 0.0
     _waits_since = 0.0
     queued_s = 0.0
+    # Lines for the answer that bring the client back to its backend.
+    cookie = b""
+    # Attempts that have cost a backend work or the client time.
+    _costly = 0
+    _ticket = REFUSED
+    _why_not: Failure | None = None
 
     def carry(self, now: float) -> None:
         """Make one attempt with a backend not yet tried; one of the two calls below follows."""
         pool = self.pool
-        if pool.is_simple:
-            backend = pool.picker.pick(self._tried)
-        else:
-            backend, self.pick_reason = pool.choose(self.head, self.client, self._tried)
+        backend = pool.picker.pick(self._tried) if pool.is_simple else self._choose(now)
         if backend is None:
             self._wait_or_give_up(now)
             return
@@ -76,14 +79,36 @@ class Carrier:
             upstream.close()
         self.dial(backend)
 
+    def _choose(self, now: float) -> Backend | None:
+        """Choose in a pool that asks for more than whose turn it is."""
+        pool = self.pool
+        self._why_not = None
+        if pool.breaker is not None:
+            self._ticket = pool.breaker.admit(now)
+            if self._ticket == REFUSED:
+                self._why_not = exchange.CIRCUIT_OPEN
+                return None
+        if pool.has_too_many:
+            self._why_not = exchange.BUSY
+            return None
+        backend, self.pick_reason, self.cookie = pool.choose(
+            self.head, self.client, self._tried, now
+        )
+        return backend
+
     def _wait_or_give_up(self, now: float) -> None:
         pool = self.pool
-        if pool.queue is None or not pool.is_worth_waiting(self._tried):
+        if pool.breaker is not None:
+            pool.breaker.forget(self._ticket)
+        if self._why_not is not None:
+            self.gave_up(self._why_not)
+            return
+        if pool.queue is None or not pool.chooser.has_other_than(self._tried):
             self.gave_up(self.failure or exchange.NO_BACKEND)
             return
         if not self._waits_until:
             self._waits_until = now + pool.timeouts.queue_s
-        if len(pool.queue) >= pool.max_pending or self._waits_until <= now:
+        if self._waits_until <= now or not pool.has_room:
             self.gave_up(exchange.BUSY)
         else:
             self._waits_since = now
@@ -131,31 +156,47 @@ class Carrier:
     def refused(self, failure: Failure) -> None:
         """The dialled backend cannot be reached."""
         self._dialling = None
-        patient = failure is not exchange.CONNECT_TIMEOUT or self.attempts <= _TIMEOUTS_TRIED
-        if failure in exchange.BEFORE_SENDING and patient:
+        if failure is exchange.CONNECT_TIMEOUT:
+            self._costly += 1
+        if again(self.pool.model.retries, failure, self._costly, self.head, sent=False) != "stop":
             self.try_another(failure)
         else:
-            self.leave_backend(None if failure is exchange.EXHAUSTED else 0)
+            self.leave_backend(None if failure is exchange.EXHAUSTED else 0, failure.reason)
             self.gave_up(failure)
 
     def try_another(self, failure: Failure) -> None:
         assert self.backend is not None
         self._tried = (*self._tried, self.backend)
         self.failure = failure
-        self.leave_backend(0)
+        self.leave_backend(0, failure.reason)
         self.pool.count_retry(failure.reason)
         self.carry(self.plane.deadlines.now())
 
-    def leave_backend(self, status: int | None) -> None:
-        """Done with the backend, which answered `status`, or 0 for a failure of its own, or None
-        for nothing to count."""
+    def leave_backend(self, status: int | None, reason: str = "", seconds: float = 0.0) -> None:
+        """Done with the backend, which answered `status` after so many seconds, or 0 for a failure
+        with that reason, or None for nothing to count."""
         backend, self.backend = self.backend, None
-        if backend is not None:
-            backend.leave()
-            if status is not None:
-                backend.answers[status // 100] += 1
-            if self.pool.queue is not None:
-                self.pool.queue.wake()
+        if backend is None:
+            return
+        backend.leave()
+        pool = self.pool
+        if status is not None:
+            backend.answers[status // 100] += 1
+            if not 0 < status < 500 or backend.is_failing:
+                pool.judge(backend, status, reason)
+            if pool.is_timed:
+                backend.time(status, seconds, self.plane.deadlines.now())
+        if pool.breaker is not None:
+            self._tell(pool.breaker, status, reason)
+        if pool.queue is not None:
+            pool.queue.wake()
+
+    def _tell(self, breaker: Breaker, status: int | None, reason: str) -> None:
+        if status is None or (not status and reason not in FAILURES):
+            breaker.forget(self._ticket)
+        else:
+            is_good = status > 0 and not is_failure(status)
+            breaker.observe(is_good, self.plane.deadlines.now(), self._ticket)
 
     def forget_dialling(self) -> None:
         """Nobody waits for the connection being made any more; it may serve another."""

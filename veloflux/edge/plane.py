@@ -64,6 +64,8 @@ class Plane:
         # Replaced, and perhaps still writing.
         self.old_logs: list[AccessLog] = []
         self.line: Line = json_line
+        # Gives 192 random bits for a trace; None when none begins here.
+        self.tracing: Callable[[], int] | None = None
         # What no route took: its requests are counted too.
         self.unrouted = Tally("")
         # The tallies with something new.
@@ -72,7 +74,9 @@ class Plane:
         self.copies: set[Copy] = set()
         # Backends of no pool any more, while they have something to tell.
         self.retired: list[Backend] = []
-        self._wall = wall
+        self.wall = wall
+        # The node's, for what clients bring back.
+        self.secret = b""
         self._prefix = prefix
         self._requests = 0
         self._tick = LoopingCall(self._second)
@@ -134,6 +138,7 @@ class Plane:
             yield from pool.take()
             for backend in pool.backends.values():
                 yield from backend.take()
+            pool.look()
         for backend in self.retired:
             yield from backend.take()
         self.retired = [backend for backend in self.retired if backend.inflight]
@@ -147,7 +152,7 @@ class Plane:
             self.old_logs = waiting
 
     def _second(self) -> None:
-        wall = self._wall()
+        wall = self.wall()
         self._offset = wall - self.deadlines.now()
         self.date = formatdate(wall, usegmt=True).encode("ascii")
 

@@ -2,16 +2,21 @@
 
 import json
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from veloflux.core.flow.trait import trait
 from veloflux.core.model import metrics
+from veloflux.core.model.resilience import CircuitBreaker, OutlierDetection, StickySessions
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.model.traffic import Pool as PoolModel
-from veloflux.core.policy.balance.algorithms import KEYED, LOADED
+from veloflux.core.policy.balance.algorithms import KEYED, LOADED, TIMED
 from veloflux.core.policy.balance.candidate import Picker
-from veloflux.core.policy.choose import Choice, Chooser
+from veloflux.core.policy.breaker import Breaker, room
+from veloflux.core.policy.choose import Chooser
+from veloflux.core.policy.outlier import FAILURES, Detector, Outlier, is_failure
 from veloflux.core.policy.ramp import ramp
+from veloflux.core.policy.retry import Budget
+from veloflux.core.policy.sticky import PRIVATE, Seal
 from veloflux.core.wire.http1 import RequestHead
 from veloflux.edge.backend import Backend
 from veloflux.edge.board import Board
@@ -19,8 +24,8 @@ from veloflux.edge.deadlines import NEVER, Deadlines, Timed
 from veloflux.edge.queue import Queue
 from veloflux.edge.tally import Counted, increase
 
-# Requests that wait for a pool which says nothing of it.
-_MAX_PENDING = 256
+# For a pool that says nothing of how many may wait.
+_NO_BREAKER = CircuitBreaker()
 # The weights of backends that start slowly are computed so many times until they are whole.
 _RAMP_STEPS = 20
 
@@ -34,6 +39,16 @@ class Home(Protocol):
     board: Board | None
     workers: int
     on_ejected: Callable[[str, str, float, str], None]
+    wall: Callable[[], float]
+    secret: bytes
+
+
+class Picked(NamedTuple):
+    """A backend, if there was any; by what it was chosen; and lines for the answer."""
+
+    backend: Backend | None
+    reason: str
+    cookie: bytes
 
 
 class Pool(Timed):
@@ -49,6 +64,9 @@ class Pool(Timed):
     is_simple = True
     # Where requests wait while all backends are full; None where none can be.
     queue: Queue | None = None
+    breaker: Breaker | None = None
+    # Makes the cookies of sticky clients.
+    seal: Seal | None = None
 
     def __init__(self, model: PoolModel, home: Home) -> None:
         self.name = model.name
@@ -56,6 +74,10 @@ class Pool(Timed):
         self.backends: dict[str, Backend] = {}
         self.retries: dict[str, int] = {}
         self._ejected: list[tuple[str, str]] = []
+        self._exhausted = 0
+        self._asked_before = 0
+        # The first time there is nothing to compare yet.
+        self._compared_at = NEVER
         self._home = home
         # Who is there from the beginning has been for long.
         self.configure(model, {}, since=-NEVER)
@@ -84,30 +106,53 @@ class Pool(Timed):
             for backend in self.backends.values():
                 backend.close_idle()
         self._share(cells)
-        self._bound()
+        self._bound(model.circuit_breaker)
+        self._detect(model.outlier_detection)
+        self._budget = Budget(
+            model.retries.budget_percent, model.retries.min_per_second, self._home.workers
+        )
+        # Answers that are failures, though they are answers; None for none.
+        self.unwanted = frozenset(model.retries.statuses) or None
         self._trait = trait(model.hash_on) if model.algorithm in KEYED else None
-        self.is_simple = self._trait is None and self.queue is None
+        self.is_timed = model.algorithm in TIMED
+        self._stick(model.sticky_sessions)
+        extras = (self._trait, self.queue, self.seal, self.breaker)
+        self.is_simple = all(extra is None for extra in extras)
         self._choose()
         return list(before.values())
 
-    def choose(self, head: RequestHead, client: str, tried: Collection[Backend]) -> Choice[Backend]:
+    def choose(
+        self, head: RequestHead, client: str, tried: Collection[Backend], now: float
+    ) -> Picked:
         """Choose for a request of `client` a backend that is not in `tried`."""
         if self.queue is not None and self._is_at_limit():
-            return Choice(None, "")
+            return Picked(None, "", b"")
         key = b"" if self._trait is None else self._trait(head, client)
-        return self.chooser.choose(tried, key, self._home.deadlines.now())
-
-    def is_worth_waiting(self, tried: Collection[Backend]) -> bool:
-        """Whether there is a backend not in `tried`, so that one which nobody could be given to is
-        just too busy."""
-        return self.queue is not None and self.chooser.has_other_than(tried)
+        if self.seal is None:
+            return Picked(*self.chooser.choose(tried, key, now), b"")
+        wall = self._home.wall()
+        cookies = head.fields.value(b"cookie")
+        token = None if cookies is None else self.seal.read((cookies,), wall)
+        stuck = None if token is None else self._by_id.get(token.backend_id)
+        chosen, reason = self.chooser.choose(tried, key, now, stuck)
+        is_kept = chosen is stuck and token is not None and self.seal.is_fresh(token, wall)
+        # Who is just too busy is come back to.
+        is_kept = is_kept or (stuck is not None and stuck.is_full)
+        if chosen is None or is_kept:
+            return Picked(chosen, reason, b"")
+        return Picked(chosen, reason, self.seal.issue(chosen.name, wall) + PRIVATE)
 
     @property
-    def max_pending(self) -> int:
-        """Requests that may wait, in this worker."""
-        breaker = self.model.circuit_breaker
-        most = _MAX_PENDING if breaker is None else breaker.max_pending
-        return -(-most // self._home.workers)
+    def has_room(self) -> bool:
+        """Whether one more may wait."""
+        waiting = 0 if self.queue is None else len(self.queue)
+        return room(self.model.circuit_breaker or _NO_BREAKER, 0, waiting, self._home.workers)
+
+    @property
+    def has_too_many(self) -> bool:
+        """Whether it has as many requests under way, or waiting, as it may."""
+        most = self._max_requests
+        return most > 0 and self.queue is not None and most <= self._load() + len(self.queue)
 
     def mark(self, name: str, is_healthy: bool) -> None:
         """Take a health check's word on a backend; an unknown name is one just removed."""
@@ -118,16 +163,46 @@ class Pool(Timed):
 
     def eject(self, name: str, seconds: float) -> None:
         """Keep a backend out for so long, by another worker's word or our own."""
-        backend = self.backends.get(name)
-        if backend is not None:
-            backend.ejection.begin(self._home.deadlines.now() + seconds)
+        backend, model = self.backends.get(name), self.model.outlier_detection
+        if backend is not None and backend.outlier is not None and model is not None:
+            now = self._home.deadlines.now()
+            backend.outlier.begin(now, seconds, model)
+            backend.ejection.begin(now + seconds)
             self._choose()
 
     def returned(self, backend: Backend) -> None:
         """It is back among those that can be used, or as good as new."""
-        backend.since = self._home.deadlines.now()
-        backend.latency.forget()
+        backend.begin_again(self._home.deadlines.now())
         self._choose()
+
+    def judge(self, backend: Backend, status: int, reason: str) -> None:
+        """Take what a backend answered, or 0 and why it did not: is it to be ejected?"""
+        outlier = backend.outlier
+        if outlier is None or (not status and reason not in FAILURES):
+            return
+        backend.is_failing = not status or is_failure(status)
+        if not backend.is_failing:
+            outlier.observe_success()
+        elif outlier.observe_failure():
+            self._eject(backend, "consecutive_failures")
+
+    def grants_retry(self, now: float) -> bool:
+        """Whether the budget has a retry left, which is then taken."""
+        self._count_asked(now)
+        if self._budget.withdraw(now):
+            return True
+        self._exhausted += 1
+        return False
+
+    def look(self) -> None:
+        """To be called about once a second: what is judged by time."""
+        now = self._home.deadlines.now()
+        self._count_asked(now)
+        model = self.model.outlier_detection
+        self._compared_at = min(self._compared_at, now)
+        if model is not None and now - self._compared_at >= model.interval_s:
+            self._compared_at = now
+            self._compare(now)
 
     def count_retry(self, reason: str) -> None:
         self.retries[reason] = self.retries.get(reason, 0) + 1
@@ -137,6 +212,8 @@ class Pool(Timed):
         retries, self.retries = self.retries, {}
         for reason, count in retries.items():
             yield from increase(metrics.UPSTREAM_RETRIES, (self.name, reason), count)
+        yield from increase(metrics.RETRY_BUDGET_EXHAUSTED, (self.name,), self._exhausted)
+        self._exhausted = 0
         ejected, self._ejected = self._ejected, []
         for backend, reason in ejected:
             yield from increase(metrics.UPSTREAM_EJECTIONS, (self.name, backend, reason), 1)
@@ -176,12 +253,19 @@ class Pool(Timed):
                 cell = home.board.cell(cells[name], home.workers)
             backend.share(cell)
 
-    def _bound(self) -> None:
-        breaker = self.model.circuit_breaker
+    def _bound(self, breaker: CircuitBreaker | None) -> None:
+        """Take the bounds on what it works on."""
         self._max_load = 0 if breaker is None else breaker.max_connections
+        self._max_requests = 0 if breaker is None else breaker.max_requests
+        if breaker is None or not breaker.error_percent:
+            self.breaker = None
+        elif self.breaker is None:
+            self.breaker = Breaker(breaker, self._home.workers)
+        else:
+            self.breaker.configure(breaker, self._home.workers)
         self._is_bounded = any(each.max_connections for each in self.model.backends)
         home = self._home
-        if not (self._is_bounded or self._max_load):
+        if not (self._is_bounded or self._max_load or self._max_requests):
             if self.queue is not None:
                 self.queue.wake()
             self.queue = None
@@ -190,20 +274,79 @@ class Pool(Timed):
         if self.queue is not None:
             self.queue.is_shared = home.workers > 1
 
+    def _detect(self, model: OutlierDetection | None) -> None:
+        """Take the way in which real traffic's verdict is found."""
+        self._detector = None if model is None else Detector(model, self._home.luck)
+        for backend in self.backends.values():
+            if model is None:
+                backend.outlier = None
+                backend.ejection.end()
+            elif backend.outlier is None:
+                backend.outlier = Outlier(model)
+            else:
+                backend.outlier.configure(model)
+
+    def _compare(self, now: float) -> None:
+        """Eject those that fail more often than the others did since the last time."""
+        assert self._detector is not None
+        outliers = {}
+        for backend in self.backends.values():
+            if backend.outlier is not None:
+                # Failures are counted one by one; of the rest there are too many.
+                backend.outlier.successes = backend.good - backend.good_before
+                backend.good_before = backend.good
+                outliers[backend] = backend.outlier
+        for backend in self._detector.judge(outliers, now):
+            self._eject(backend, "success_rate")
+
+    def _eject(self, backend: Backend, reason: str) -> None:
+        detector, outlier, home = self._detector, backend.outlier, self._home
+        if detector is None or outlier is None or backend.is_ejected or backend.is_retired:
+            return
+        able = [each for each in self.backends.values() if each.enabled and each.weight]
+        if not detector.may_eject(sum(each.is_ejected for each in able), len(able)):
+            return
+        now = home.deadlines.now()
+        seconds = detector.eject(outlier, now)
+        backend.ejection.begin(now + seconds)
+        self._ejected.append((backend.name, reason))
+        self._choose()
+        home.on_ejected(self.name, backend.name, seconds, reason)
+
+    def _count_asked(self, now: float) -> None:
+        asked = sum(each.asked + sum(each.answers) for each in self.backends.values())
+        if asked > self._asked_before:
+            self._budget.request(now, asked - self._asked_before)
+        self._asked_before = asked
+
+    def _stick(self, model: StickySessions | None) -> None:
+        """Take the way in which clients come back."""
+        self.seal = None
+        if model is not None and self._home.secret:
+            self.seal = Seal(self._home.secret, self.name, model.cookie, model.ttl_s)
+            self._by_id = {self.seal.backend_id(name): b for name, b in self.backends.items()}
+
+    def _load(self) -> int:
+        return sum(backend.load for backend in self.backends.values())
+
     def _is_at_limit(self) -> bool:
-        return 0 < self._max_load <= sum(backend.load for backend in self.backends.values())
+        return 0 < self._max_load <= self._load()
 
     def _is_full(self) -> bool:
         return self._is_at_limit() or self.chooser.are_full
 
     def _choose(self) -> None:
         """Choose anew among those that can be used, with the weights in force."""
+        by = self.model.algorithm
         if self.model.slow_start_s:
             self._ramp(self._home.deadlines.now())
+            # Turns without weights could not be slow.
+            by = "weighted_round_robin" if by == "round_robin" else by
         self.chooser = Chooser(
             self.backends.values(),
             self.model.algorithm,
             self._home.luck,
+            by=by,
             panic_percent=self.model.panic_percent,
             is_bounded=self._is_bounded,
         )
@@ -216,7 +359,10 @@ class Pool(Timed):
         youngest = whole_after_s
         for backend in self.backends.values():
             age = now - backend.since
-            backend.weight = ramp(backend.model.weight, age, whole_after_s)
+            weight = backend.model.weight
+            if self.model.algorithm == "round_robin":
+                weight = min(weight, 1)
+            backend.weight = ramp(weight, age, whole_after_s)
             youngest = min(youngest, age)
         if youngest < whole_after_s:
             self._home.deadlines.arm(self, now + whole_after_s / _RAMP_STEPS)
@@ -231,6 +377,8 @@ class _Nowhere:
     board: Board | None = None
     workers = 1
     on_ejected: Any = None
+    wall: Any = None
+    secret = b""
 
 
 # Where there is none: it has no backends.

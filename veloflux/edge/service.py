@@ -74,9 +74,9 @@ class Service:
     ) -> None:
         self._reactor = reactor
         # Not for secrets: it spreads load.
-        luck = Random(secrets.randbits(64)).random  # noqa: S311
+        self._luck = Random(secrets.randbits(64))  # noqa: S311
         prefix = b"%x%b" % (worker, secrets.token_hex(6).encode("ascii"))
-        self._plane = Plane(reactor, wall, luck, prefix, debts)
+        self._plane = Plane(reactor, wall, self._luck.random, prefix, debts)
         self._plane.board = board
         self._prepared: Prepared | None = None
         self._descriptors: dict[str, int] = {}
@@ -159,6 +159,7 @@ class Service:
             raise ValueError(f"version {version} was not prepared")
         plane, snapshot = self._plane, prepared.snapshot
         plane.workers = snapshot.workers
+        plane.secret = snapshot.secret
         for model in snapshot.pools:
             pool = prepared.pools[model.name]
             plane.retired.extend(pool.configure(model, cells.get(model.name, {})))
@@ -169,6 +170,7 @@ class Service:
         plane.pools = prepared.pools
         plane.table = prepared.table
         plane.version = version
+        plane.tracing = self._trace_bits if snapshot.tracing else None
         self._waste.extend(self._lanes.values())
         self._lanes = prepared.lanes
         self._swap_log(prepared.log, snapshot.access_log)
@@ -220,6 +222,9 @@ class Service:
     def _gauges(self) -> Iterator[Sample]:
         upstream = 0
         for pool in self._plane.pools.values():
+            if pool.breaker is not None:
+                is_open = pool.breaker.state != "closed"
+                yield gauge(metrics.UPSTREAM_BREAKER, (pool.name,), is_open)
             if pool.queue is not None:
                 yield gauge(metrics.UPSTREAM_QUEUE, (pool.name,), len(pool.queue))
             for backend in pool.backends.values():
@@ -323,6 +328,9 @@ class Service:
         plane.log = log
         is_combined = wanted is not None and wanted.format == "combined"
         plane.line = combined_line if is_combined else json_line
+
+    def _trace_bits(self) -> int:
+        return self._luck.getrandbits(192)
 
     def _discard_prepared(self) -> None:
         prepared, self._prepared = self._prepared, None

@@ -5,7 +5,6 @@ is tried again. The edge carries them out.
 import re
 from typing import NamedTuple
 
-from veloflux.core.model.resilience import Cause, Retries
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import without
 from veloflux.core.wire.framing import Body, Chunked, Counted, UntilClose
@@ -37,6 +36,7 @@ REFUSED = Failure(503, "SC", "refused", "No backend accepts connections now.")
 UNRESOLVED = Failure(502, "SC", "unresolved", "The backend cannot be found.")
 CONNECT_TIMEOUT = Failure(504, "sC", "connect_timeout", "The backend cannot be reached in time.")
 EXHAUSTED = Failure(503, "RC", "resources", "The proxy has no connection left for the backend.")
+CIRCUIT_OPEN = Failure(503, "PC", "circuit_open", "The backends have failed too often of late.")
 BUSY = Failure(503, "RQ", "busy", "Too many requests wait for a backend already.")
 QUEUE_TIMEOUT = Failure(503, "sQ", "queue_timeout", "No backend was free in time.")
 RESET = Failure(502, "SH", "reset", "The backend closed the connection without an answer.")
@@ -50,19 +50,6 @@ UNWANTED = Failure(502, "SH", "unwanted_status", "The backend answered with a fa
 
 # Failures in which no backend has seen a byte of the request: another may be tried.
 BEFORE_SENDING = frozenset((REFUSED, UNRESOLVED, CONNECT_TIMEOUT))
-# What the configuration calls them.
-_CAUSES: dict[Cause, frozenset[Failure]] = {
-    "connect_failure": frozenset((UNRESOLVED, CONNECT_TIMEOUT)),
-    "refused": frozenset((REFUSED,)),
-    "reset_before_response": frozenset((RESET,)),
-}
-
-
-def retried(retries: Retries) -> frozenset[Failure]:
-    """The failures after which a pool tries again."""
-    if not retries.attempts:
-        return frozenset()
-    return frozenset[Failure]().union(*(_CAUSES[cause] for cause in retries.on))
 
 
 class Relay(NamedTuple):
@@ -143,6 +130,12 @@ def is_whole(head: ResponseHead, method: bytes, rest: bytes) -> bool:
     """Whether `rest`, which came with the head, is the whole body and nothing else: the commonest
     case, which needs no decoder."""
     return len(rest) == head.fields.length and method != b"HEAD" and head.status not in BODILESS
+
+
+def may_repeat(head: RequestHead) -> bool:
+    """Whether a request may be sent again although a backend may have begun with it."""
+    # Most requests with a body have no such key, and to look for it in the bytes is cheap.
+    return head.method in IDEMPOTENT or b"idempotency-key" in head.fields.kept.lower()
 
 
 def may_retry_reused(head: RequestHead) -> bool:

@@ -56,7 +56,8 @@ class Explanation(NamedTuple):
 class Chooser(Generic[B]):
     """Chooses among `members` as they are now; made anew when their states or weights change.
 
-    `is_bounded` says that some can be full.
+    `is_bounded` says that some can be full. `by` is the algorithm that does what is called
+    `algorithm`, when that is another.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Chooser(Generic[B]):
         algorithm: Algorithm,
         luck: Luck,
         *,
+        by: Algorithm | None = None,
         panic_percent: int = 0,
         is_bounded: bool = False,
     ) -> None:
@@ -72,7 +74,7 @@ class Chooser(Generic[B]):
         found = usable(self._members, panic_percent)
         self._usable = found.members
         self.reason: str = found.reason or algorithm
-        self.picker: Picker[B] = PICKERS[algorithm](found.members, luck)
+        self.picker: Picker[B] = PICKERS[by or algorithm](found.members, luck)
         self._is_bounded = is_bounded
 
     def choose(

@@ -4,16 +4,30 @@ Sources: RFC 9110 section 7.6 (Connection, Via), RFC 7239 (Forwarded), and the X
 fields by convention. What a client says of itself is believed only from a trusted proxy.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address
 
 from veloflux.core.wire.fields import RequestFields, Seen
 from veloflux.core.wire.grammar import REQUEST_ID
+from veloflux.core.wire.trace import trace_of
 
 VIA = b"Via: 1.1 veloflux\r\n"
+_COOKIE = re.compile(rb"^(cookie:[ \t]*)([^\r\n]*)\r\n", re.I | re.M)
 # From a trusted proxy these are passed on as they came; others may not say them.
-_BELIEVED = (b"x-real-ip", b"traceparent", b"tracestate")
+_BELIEVED = (b"x-real-ip",)
+_TRACE = (b"traceparent", b"tracestate")
+
+
+def with_cookies(lines: bytes, edit: Callable[[bytes], bytes]) -> bytes:
+    """Field lines with `edit` made of each Cookie's value; one that comes out empty is left out."""
+
+    def line(match: re.Match[bytes]) -> bytes:
+        value = edit(match[2])
+        return match[1] + value + b"\r\n" if value else b""
+
+    return _COOKIE.sub(line, lines)
 
 
 def client_address(fields: RequestFields, peer: str, trusts: Callable[[str], bool]) -> str:
@@ -84,9 +98,10 @@ def _forwarded_on(authority: bytes, peer: str, scheme: bytes, said: Seen) -> byt
     host = said.get(b"x-forwarded-host", (authority,))[0]
     if host:
         lines.append(b"X-Forwarded-Host: %b\r\n" % host)
+    believed = _BELIEVED + _TRACE if trace_of(said.get(b"traceparent", ())) else _BELIEVED
     for name, values in said.items():
         known = name in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
-        if name in _BELIEVED or (name.startswith(b"x-forwarded-") and not known):
+        if name in believed or (name.startswith(b"x-forwarded-") and not known):
             lines.extend(b"%b: %b\r\n" % (name, value) for value in values)
     node = b'"[%b]"' % address if b":" in address else address
     element = b"for=%b;proto=%b" % (node, scheme)
