@@ -12,6 +12,8 @@ from veloflux.core.policy.debts import SECRET_BYTES, Debts, size
 
 # For a quarter of a million clients who owe something; 4 MiB, of which untouched pages take none.
 BUCKETS = 65_536
+# The secret comes first; buckets begin where the processor's lines of memory do.
+_START = 64
 # For a data plane that has nobody to share with.
 _BUCKETS_ALONE = 4_096
 
@@ -21,7 +23,7 @@ def create() -> int:
     OSError."""
     fd = os.memfd_create("veloflux-ledger", os.MFD_CLOEXEC)
     try:
-        os.ftruncate(fd, SECRET_BYTES + size(BUCKETS))
+        os.ftruncate(fd, _START + size(BUCKETS))
         os.pwrite(fd, secrets.token_bytes(SECRET_BYTES), 0)
     except OSError:
         os.close(fd)
@@ -31,15 +33,15 @@ def create() -> int:
 
 def attach(fd: int) -> Debts:
     """The ledger behind `fd`, which is the caller's still. Raises OSError."""
-    return _over(memoryview(mmap.mmap(fd, SECRET_BYTES + size(BUCKETS))))
+    return _over(memoryview(mmap.mmap(fd, _START + size(BUCKETS))))
 
 
 def alone() -> Debts:
     """A ledger that nobody shares."""
-    memory = memoryview(bytearray(SECRET_BYTES + size(_BUCKETS_ALONE)))
+    memory = memoryview(bytearray(_START + size(_BUCKETS_ALONE)))
     memory[:SECRET_BYTES] = secrets.token_bytes(SECRET_BYTES)
     return _over(memory)
 
 
 def _over(memory: memoryview) -> Debts:
-    return Debts(memory[SECRET_BYTES:], bytes(memory[:SECRET_BYTES]))
+    return Debts(memory[_START:], bytes(memory[:SECRET_BYTES]))

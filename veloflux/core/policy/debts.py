@@ -17,14 +17,15 @@ from struct import Struct
 
 SLOTS_PER_BUCKET = 4
 SECRET_BYTES = 32
-_WORDS = 2
-_BUCKET_WORDS = SLOTS_PER_BUCKET * _WORDS
+# The four fingerprints, then the four TATs: 64 bytes, which is what a processor reads at once.
+_BUCKET = Struct("@8Q")
+_WORDS = 8
 _DIGEST = Struct("=QII")
 
 
 def size(buckets: int) -> int:
     """The bytes that a table of so many buckets takes."""
-    return buckets * _BUCKET_WORDS * 8
+    return buckets * _BUCKET.size
 
 
 class Debts:
@@ -34,33 +35,40 @@ class Debts:
     Raises ValueError when its size is not that of a power of two of buckets.
     """
 
-    __slots__ = ("_cells", "_mask", "_secret")
+    __slots__ = ("_cells", "_keyed", "_mask", "_memory")
 
     def __init__(self, memory: memoryview, secret: bytes) -> None:
-        buckets = memory.nbytes // size(1)
+        buckets = memory.nbytes // _BUCKET.size
         if buckets < 1 or buckets & (buckets - 1) or memory.nbytes != size(buckets):
             raise ValueError(f"{memory.nbytes} bytes are no power of two of buckets")
+        self._memory = memory
         # The machine's own words, so that each is written at once.
         self._cells = memory.cast("B").cast("Q")
         self._mask = buckets - 1
-        self._secret = secret
+        # Taking the key in is half of the work, so it is done once.
+        self._keyed = blake2b(key=secret, digest_size=_DIGEST.size)
 
     def place(self, key: bytes) -> int:
         """Where the TAT of `key` is from now on."""
-        digest = blake2b(key, digest_size=_DIGEST.size, key=self._secret).digest()
-        mark, one, other = _DIGEST.unpack(digest)
-        cells, mask = self._cells, self._mask
-        least, spare = 1 << 64, 0
-        for bucket in (one & mask, other & mask):
-            start = bucket * _BUCKET_WORDS
-            for at in range(start, start + _BUCKET_WORDS, _WORDS):
-                if cells[at] == mark:
-                    return at + 1
-                owed = cells[at + 1]
-                if owed < least:
-                    least, spare = owed, at
-        cells[spare] = mark
-        return spare + 1
+        keyed = self._keyed.copy()
+        keyed.update(key)
+        found: tuple[int, int, int] = _DIGEST.unpack(keyed.digest())
+        mark, one, other = found
+        one, other = one & self._mask, other & self._mask
+        first: tuple[int, ...] = _BUCKET.unpack_from(self._memory, one * _BUCKET.size)
+        if mark in first[:SLOTS_PER_BUCKET]:
+            return one * _WORDS + SLOTS_PER_BUCKET + first.index(mark)
+        second: tuple[int, ...] = _BUCKET.unpack_from(self._memory, other * _BUCKET.size)
+        if mark in second[:SLOTS_PER_BUCKET]:
+            return other * _WORDS + SLOTS_PER_BUCKET + second.index(mark)
+        owed, there = first[SLOTS_PER_BUCKET:], one
+        least = min(owed)
+        if min(second[SLOTS_PER_BUCKET:]) < least:
+            owed, there = second[SLOTS_PER_BUCKET:], other
+            least = min(owed)
+        spare = there * _WORDS + owed.index(least)
+        self._cells[spare] = mark
+        return spare + SLOTS_PER_BUCKET
 
     def get(self, place: int) -> int:
         """The TAT at a place, in nanoseconds; 0 if nothing was ever there."""
