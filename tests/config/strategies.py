@@ -287,6 +287,7 @@ def snapshots(draw: st.DrawFn, taken: frozenset[Address] = frozenset()) -> Snaps
         routes=tuple(
             draw(st.lists(routes(pool_names), max_size=3, unique_by=(lambda route: route.id, _key)))
         ),
+        tracing=draw(st.booleans()),
         access_log=draw(
             st.none()
             | st.builds(

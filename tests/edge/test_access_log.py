@@ -63,6 +63,7 @@ class Json(SynchronousTestCase):
         self.assertEqual(
             entry,
             {
+                "trace_id": "",
                 "listener": "web",
                 "client_ip": "198.51.100.7",
                 "peer_ip": "198.51.100.7",

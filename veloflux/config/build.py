@@ -45,6 +45,7 @@ def _snapshot(
         pools=tuple(map(_pool, configuration.pools)),
         routes=tuple(map(_route, configuration.routes)),
         access_log=None if access is None else _access_log(access, directory),
+        tracing=configuration.logging.tracing,
     )
 
 

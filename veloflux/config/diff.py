@@ -63,7 +63,8 @@ def _node(node: Node) -> dict[str, object]:
 
 def _logging(snapshot: Snapshot) -> dict[str, object]:
     log = snapshot.access_log
-    return {"logging.access": None} if log is None else _flat(log, "logging.access.")
+    logs = {"logging.access": None} if log is None else _flat(log, "logging.access.")
+    return {**logs, "logging.tracing": snapshot.tracing}
 
 
 def _items(

@@ -37,6 +37,8 @@ def dump(node: Node) -> str:
 
 def _logging(node: Node) -> dict[str, object]:
     section: dict[str, object] = {"level": node.log_level} if node.log_level != "info" else {}
+    if node.snapshot.tracing:
+        section["tracing"] = True
     log = node.snapshot.access_log
     if log is None:
         return section | {"access": None}

@@ -92,6 +92,11 @@ class Logging(Section):
     level: Literal["debug", "info", "warn", "error", "critical"] = option(
         "info", "The least important events of the daemon itself that are logged."
     )
+    tracing: bool = option(
+        False,
+        "Begin a trace (W3C `traceparent`) for requests that bring none from a trusted proxy, and "
+        "log each request's.",
+    )
 
 
 class Configuration(Section):

@@ -41,7 +41,8 @@ def json_line(outcome: Outcome, wall: float, total: float, termination: str, ver
         place, reason = f'"pool":{outcome.pool.text},"backend":""', ""
     return (
         f'{{"ts":"{_rfc3339(wall)}.{int(wall % 1 * 1000):03d}Z"'
-        f',"request_id":"{outcome.request_id.decode()}"{client}{request}'
+        f',"request_id":"{outcome.request_id.decode()}","trace_id":"{outcome.trace_id}"'
+        f"{client}{request}"
         f',"status":{outcome.status},"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}'
         f',"route":{outcome.tally.text},{place}'
         f',"pick_reason":"{reason}"'

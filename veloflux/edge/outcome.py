@@ -26,6 +26,7 @@ class Outcome:
     pool: Pool = NO_POOL
     last_backend: Backend | None = None
     request_id = b""
+    trace_id = ""
     status = 0
     bytes_in = 0
     bytes_out = 0

@@ -209,7 +209,7 @@ class Snapshot:
 
     `workers` is how many processes share each listener's `max_connections`; `access_log` None
     means that none is written. `secret` signs what clients bring back; it is the node's, and no
-    part of its configuration.
+    part of its configuration. With `tracing`, requests that belong to no trace begin one.
     """
 
     version: int
@@ -218,4 +218,5 @@ class Snapshot:
     routes: tuple[Route, ...]
     access_log: AccessLog | None = AccessLog()
     workers: int = 1
+    tracing: bool = False
     secret: bytes = field(default=b"", repr=False)
