@@ -15,7 +15,8 @@ CODE_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 def gauge(family: Family, labels: tuple[str, ...], value: float) -> Sample:
-    return Sample(family.name, labels, value)
+    """A value as it is now; one that is true or false too, which no message takes for a number."""
+    return Sample(family.name, labels, float(value))
 
 
 def increase(family: Family, labels: tuple[str, ...], count: float) -> Counted:
