@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import measure, report
 from bench.peers import PEERS
-from bench.process import BenchError, allow_many_files
+from bench.process import BenchError, allow_many_files, end_in_order
 from bench.works import WORKS
 
 RESULTS = Path(__file__).parent / "results"
@@ -46,6 +46,7 @@ def main() -> int:
         return 1
 
     allow_many_files()
+    end_in_order()
     outcomes = {}
     failed = 0
     with tempfile.TemporaryDirectory(prefix="veloflux-bench-") as folder:

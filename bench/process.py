@@ -22,6 +22,11 @@ def allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def end_in_order() -> None:
+    """Have SIGTERM, which `timeout` sends, end what was started as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 class Process:
     """A program and all that it starts, on some processors, in a session of its own."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.load import Wrk
 from bench.measure import WARM_S, Room, room
 from bench.peers import PEERS
-from bench.process import BenchError, allow_many_files
+from bench.process import BenchError, allow_many_files, end_in_order
 
 RATE_HZ = 500
 SHOWN = 14
@@ -94,6 +94,7 @@ def main() -> int:
     parser.add_argument("--stock", action="store_true", help="on Twisted's own reactor")
     chosen = parser.parse_args()
     allow_many_files()
+    end_in_order()
     with tempfile.TemporaryDirectory(prefix="veloflux-profile-") as folder:
         if chosen.stock:
             Path(folder, "sitecustomize.py").write_text(STOCK)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.load import free_port
 from bench.measure import machine
-from bench.process import BenchError, Process, allow_many_files
+from bench.process import BenchError, Process, allow_many_files, end_in_order
 from bench.soak import curve, watch
 from bench.soak.daemon import Daemon
 from bench.soak.watch import Sample, Watch
@@ -136,6 +136,7 @@ def main() -> int:
         parser.error("one minute has nothing to be compared with")
 
     allow_many_files()
+    end_in_order()
     with tempfile.TemporaryDirectory(prefix="veloflux-soak-") as folder:
         try:
             with soak(Path(folder), chosen.clients, chosen.seed) as running:
