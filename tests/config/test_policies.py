@@ -172,7 +172,9 @@ class Together(Checks):
 
     def test_what_a_redirect_ignores_is_pointed_out(self) -> None:
         for keys in ("rate_limit: {requests_per_second: 1}", "compression: {}",
-                     "cors: {origins: ['*']}", "mirror: {pool: app}"):  # fmt: skip
+                     "mirror: {pool: app}"):  # fmt: skip
             key = keys.partition(":")[0]
             self.warning(with_route(f"redirect: {{to: /}}, {keys}"), f"routes[0].{key}", "redirect")
         self.fine(with_route("redirect: {to: /}, deny: [10.0.0.0/8]"))
+        # A page may follow it only where it says so.
+        self.fine(with_route("redirect: {to: /}, cors: {origins: ['*']}"))

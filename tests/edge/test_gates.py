@@ -5,7 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.edge import OK, POST, Rig, get, ok, variant
+from tests.support.edge import OK, POST, UPLOAD, Rig, get, ok, variant
 from tests.support.oracles import Response
 from veloflux.core.model.policies import Cors, RateLimit
 from veloflux.core.model.traffic import HeaderEdits, Redirect, Route, Share
@@ -332,6 +332,17 @@ class CrossOrigin(Gates):
             answer = self.answer(rig, wire)
             self.assertEqual(answer.status, status)
             self.assertEqual(answer.field(b"access-control-allow-origin"), HERE)
+
+    def test_a_page_can_read_that_its_body_was_too_long(self) -> None:
+        """L2: also when that shows on the way."""
+        rig = self.rig(cors=OURS, rate_limit=RateLimit(1, 2), max_body_bytes=3)
+        client = rig.client()
+        client.send(UPLOAD.replace(b"\r\n\r\n", b"\r\n" + FROM_HERE + b"\r\n"))
+        client.send(b"5\r\nhello\r\n")
+        answer = client.answer(b"POST")
+        self.assertEqual(answer.status, 413)
+        self.assertEqual(answer.field(b"access-control-allow-origin"), HERE)
+        self.assertEqual(answer.field(b"ratelimit"), b'"veloflux";r=1;t=1')
 
     def test_a_redirect_can_be_followed(self) -> None:
         rig = Rig(self, routes=(Route("r", redirect=Redirect("https://b.example/"), cors=OURS),))

@@ -15,7 +15,6 @@ _BEYOND = (
     "rate_limit",
     "max_body_bytes",
     "websocket",
-    "cors",
     "mirror",
     "compression",
 )
