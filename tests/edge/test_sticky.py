@@ -69,7 +69,7 @@ class Sticky(SynchronousTestCase):
 
     def test_a_forged_one_counts_for_nothing(self) -> None:
         rig = self.rig()
-        number, cookie, _ = self.ask(rig)
+        _, cookie, _ = self.ask(rig)
         forged = cookie[:-1] + (b"A" if cookie[-1:] != b"A" else b"B")
         for value in (forged, b"veloflux=", b"veloflux=10.0.0.2:80", cookie + b"A"):
             _, new, _ = self.ask(rig, value)
