@@ -91,6 +91,14 @@ class BreakerTests(SynchronousTestCase):
         self.assertTrue(self.breaker.admit(5.0))
         self.assertEqual(self.breaker.admit(5.0), REFUSED)
 
+    def test_so_many_probe_at_a_time(self) -> None:
+        self.open()
+        tickets = [self.breaker.admit(5.0) for _ in range(3)]
+        self.assertEqual(self.breaker.admit(5.0), REFUSED)
+        self.breaker.observe(True, 5.0, tickets[0])
+        self.assertTrue(self.breaker.admit(5.0))
+        self.assertEqual(self.breaker.admit(5.0), REFUSED)
+
     def test_slow_probes_close_it_too(self) -> None:
         """Answers that take longer than it is open for are answers."""
         self.open()
