@@ -42,7 +42,13 @@ class StickyTests(SynchronousTestCase):
         self.assertIsNotNone(seal().read([self.cookie], NOW))
 
     def test_is_found_among_others(self) -> None:
-        for around in (b"a=1; %b; b=2", b"a=1;%b;b=2", b"xveloflux=1; %b", b"veloflux=old; %b"):
+        for around in (
+            b"a=1; %b; b=2",
+            b"a=1;%b;b=2",
+            b"xveloflux=1; %b",
+            b"veloflux=old; %b",
+            b"a=1, %b",
+        ):
             self.assertIsNotNone(seal().read([b"c=3", around % self.cookie], NOW))
 
     def test_other_names_are_not_it(self) -> None:

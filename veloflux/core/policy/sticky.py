@@ -73,7 +73,8 @@ class Seal:
         for value in values:
             if self._name not in value:
                 continue
-            for pair in value.split(b";"):
+            # Several Cookie fields may have been joined to one, by commas.
+            for pair in value.replace(b",", b";").split(b";"):
                 name, _, text = pair.strip(b" \t").partition(b"=")
                 if name != self._name:
                     continue
