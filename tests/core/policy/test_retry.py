@@ -141,6 +141,14 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.granted(budget, 9.9), 0)
         self.assertEqual(self.granted(budget, 11.0), 10)
 
+    def test_new_rules_go_for_what_was_granted_already(self) -> None:
+        budget = Budget(0, 1)
+        self.assertEqual(self.granted(budget, 0.0), 10)
+        budget.configure(0, 3)
+        self.assertEqual(self.granted(budget, 1.0), 20)
+        budget.configure(0, 1)
+        self.assertEqual(self.granted(budget, 2.0), 0)
+
     def test_workers_share_the_least(self) -> None:
         granted = [self.granted(Budget(0, 3, workers), 0.0) for workers in (1, 2, 4, 30, 31)]
         self.assertEqual(granted, [30, 15, 7, 1, 0])

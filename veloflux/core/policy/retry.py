@@ -117,14 +117,18 @@ class Budget:
     __slots__ = ("_granted", "_least", "_requests", "_share", "request")
 
     def __init__(self, percent: int, min_per_second: int, workers: int = 1) -> None:
-        self._share = percent
-        # In hundredths, so that whole numbers are compared.
-        self._least = min_per_second * 100 * int(SPAN_S) // max(workers, 1)
+        self.configure(percent, min_per_second, workers)
         self._requests = Window(SPAN_S)
         self._granted = Window(SPAN_S)
         # request(now, times): count requests, not their repeats; when they are counted elsewhere
         # anyway, now and then will do.
         self.request = self._requests.add
+
+    def configure(self, percent: int, min_per_second: int, workers: int = 1) -> None:
+        """Take new rules for what has been granted already, too."""
+        self._share = percent
+        # In hundredths, so that whole numbers are compared.
+        self._least = min_per_second * 100 * int(SPAN_S) // max(workers, 1)
 
     def withdraw(self, now: float) -> bool:
         """Whether a request may be repeated now; if so, it counts."""
