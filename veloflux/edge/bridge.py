@@ -16,8 +16,6 @@ from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure, Relay
 from veloflux.core.model.traffic import ProxyProtocol
 from veloflux.core.policy.retry import again, backoff
-from veloflux.core.policy.sticky import Seal
-from veloflux.core.wire import hygiene
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.framing import Body, Counted, UntilClose, encode
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
@@ -34,6 +32,7 @@ from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Pool
 from veloflux.edge.preface import preface_of
 from veloflux.edge.splice import WORTH_BYTES
+from veloflux.edge.sticky import Sticky
 from veloflux.edge.transport import unsent
 from veloflux.edge.tunnel import Tunnel
 from veloflux.edge.upstream import Upstream
@@ -93,8 +92,8 @@ class Bridge(Carrier, Outcome, Timed):
         self.pool = pool
         self._lines = lines
         self._prelude = prelude
-        if pool.seal is not None:
-            self._hide_cookie(pool.seal)
+        if pool.sticky is not None:
+            self._hide_cookie(pool.sticky)
         if not self.is_sent and pool.model.retries.attempts and exchange.may_repeat(self.head):
             self._kept = bytearray()
         if pool.timeouts.total_s:
@@ -104,9 +103,9 @@ class Bridge(Carrier, Outcome, Timed):
         else:
             self._carry_and_copy(self.lane.mirroring, lines)
 
-    def _hide_cookie(self, seal: Seal) -> None:
+    def _hide_cookie(self, sticky: Sticky) -> None:
         """The cookie that brings a client back is between it and us."""
-        lines = hygiene.with_cookies(self._lines, seal.without)
+        lines = sticky.without_cookie(self._lines)
         if lines != self._lines:
             self._lines = lines
             if self._prelude is not None:

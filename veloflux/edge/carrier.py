@@ -183,7 +183,7 @@ class Carrier:
         if status is not None:
             backend.answers[status // 100] += 1
             if not 0 < status < 500 or backend.is_failing:
-                pool.judge(backend, status, reason)
+                pool.judge.observe(backend, status, reason)
             if pool.is_timed:
                 backend.time(status, seconds, self.plane.deadlines.now())
         if pool.breaker is not None:

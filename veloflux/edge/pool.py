@@ -6,22 +6,22 @@ from typing import Any, NamedTuple, Protocol
 
 from veloflux.core.flow.trait import trait
 from veloflux.core.model import metrics
-from veloflux.core.model.resilience import CircuitBreaker, OutlierDetection, StickySessions
+from veloflux.core.model.resilience import CircuitBreaker
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.model.traffic import Pool as PoolModel
 from veloflux.core.policy.balance.algorithms import KEYED, LOADED, TIMED
 from veloflux.core.policy.balance.candidate import Picker
 from veloflux.core.policy.breaker import Breaker, room
 from veloflux.core.policy.choose import Chooser
-from veloflux.core.policy.outlier import FAILURES, Detector, Outlier, is_failure
 from veloflux.core.policy.ramp import ramp
 from veloflux.core.policy.retry import Budget
-from veloflux.core.policy.sticky import PRIVATE, Seal
 from veloflux.core.wire.http1 import RequestHead
 from veloflux.edge.backend import Backend
 from veloflux.edge.board import Board
 from veloflux.edge.deadlines import NEVER, Deadlines, Timed
+from veloflux.edge.judge import Judge
 from veloflux.edge.queue import Queue
+from veloflux.edge.sticky import Sticky
 from veloflux.edge.tally import Counted, increase
 
 # For a pool that says nothing of how many may wait.
@@ -65,20 +65,18 @@ class Pool(Timed):
     # Where requests wait while all backends are full; None where none can be.
     queue: Queue | None = None
     breaker: Breaker | None = None
-    # Makes the cookies of sticky clients.
-    seal: Seal | None = None
+    sticky: Sticky | None = None
 
     def __init__(self, model: PoolModel, home: Home) -> None:
         self.name = model.name
         self.text = json.dumps(model.name)
         self.backends: dict[str, Backend] = {}
         self.retries: dict[str, int] = {}
-        self._ejected: list[tuple[str, str]] = []
+        self.judge = Judge(self.name, home, self._choose)
         self._exhausted = 0
         self._asked_before = 0
-        # The first time there is nothing to compare yet.
-        self._compared_at = NEVER
         self._home = home
+        self._budget = Budget(0, 0)
         # Who is there from the beginning has been for long.
         self.configure(model, {}, since=-NEVER)
 
@@ -107,16 +105,17 @@ class Pool(Timed):
                 backend.close_idle()
         self._share(cells)
         self._bound(model.circuit_breaker)
-        self._detect(model.outlier_detection)
-        self._budget = Budget(
-            model.retries.budget_percent, model.retries.min_per_second, self._home.workers
-        )
+        self.judge.configure(model.outlier_detection, self.backends.values())
+        retries = model.retries
+        self._budget.configure(retries.budget_percent, retries.min_per_second, self._home.workers)
         # Answers that are failures, though they are answers; None for none.
-        self.unwanted = frozenset(model.retries.statuses) or None
+        self.unwanted = frozenset(retries.statuses) or None
         self._trait = trait(model.hash_on) if model.algorithm in KEYED else None
         self.is_timed = model.algorithm in TIMED
-        self._stick(model.sticky_sessions)
-        extras = (self._trait, self.queue, self.seal, self.breaker)
+        self.sticky = None
+        if model.sticky_sessions is not None and self._home.secret:
+            self.sticky = Sticky(model.sticky_sessions, self.name, self._home.secret, self.backends)
+        extras = (self._trait, self.queue, self.sticky, self.breaker)
         self.is_simple = all(extra is None for extra in extras)
         self._choose()
         return list(before.values())
@@ -128,19 +127,12 @@ class Pool(Timed):
         if self.queue is not None and self._is_at_limit():
             return Picked(None, "", b"")
         key = b"" if self._trait is None else self._trait(head, client)
-        if self.seal is None:
+        if self.sticky is None:
             return Picked(*self.chooser.choose(tried, key, now), b"")
         wall = self._home.wall()
-        cookies = head.fields.value(b"cookie")
-        token = None if cookies is None else self.seal.read((cookies,), wall)
-        stuck = None if token is None else self._by_id.get(token.backend_id)
-        chosen, reason = self.chooser.choose(tried, key, now, stuck)
-        is_kept = chosen is stuck and token is not None and self.seal.is_fresh(token, wall)
-        # Who is just too busy is come back to.
-        is_kept = is_kept or (stuck is not None and stuck.is_full)
-        if chosen is None or is_kept:
-            return Picked(chosen, reason, b"")
-        return Picked(chosen, reason, self.seal.issue(chosen.name, wall) + PRIVATE)
+        guest = self.sticky.guest(head, wall)
+        chosen, reason = self.chooser.choose(tried, key, now, guest.backend)
+        return Picked(chosen, reason, self.sticky.lines(guest, chosen, wall))
 
     @property
     def has_room(self) -> bool:
@@ -162,29 +154,15 @@ class Pool(Timed):
             self.returned(backend)
 
     def eject(self, name: str, seconds: float) -> None:
-        """Keep a backend out for so long, by another worker's word or our own."""
-        backend, model = self.backends.get(name), self.model.outlier_detection
-        if backend is not None and backend.outlier is not None and model is not None:
-            now = self._home.deadlines.now()
-            backend.outlier.begin(now, seconds, model)
-            backend.ejection.begin(now + seconds)
-            self._choose()
+        """Take another worker's word on a backend."""
+        backend = self.backends.get(name)
+        if backend is not None:
+            self.judge.believe(backend, seconds)
 
     def returned(self, backend: Backend) -> None:
         """It is back among those that can be used, or as good as new."""
         backend.begin_again(self._home.deadlines.now())
         self._choose()
-
-    def judge(self, backend: Backend, status: int, reason: str) -> None:
-        """Take what a backend answered, or 0 and why it did not: is it to be ejected?"""
-        outlier = backend.outlier
-        if outlier is None or (not status and reason not in FAILURES):
-            return
-        backend.is_failing = not status or is_failure(status)
-        if not backend.is_failing:
-            outlier.observe_success()
-        elif outlier.observe_failure():
-            self._eject(backend, "consecutive_failures")
 
     def grants_retry(self, now: float) -> bool:
         """Whether the budget has a retry left, which is then taken."""
@@ -198,11 +176,7 @@ class Pool(Timed):
         """To be called about once a second: what is judged by time."""
         now = self._home.deadlines.now()
         self._count_asked(now)
-        model = self.model.outlier_detection
-        self._compared_at = min(self._compared_at, now)
-        if model is not None and now - self._compared_at >= model.interval_s:
-            self._compared_at = now
-            self._compare(now)
+        self.judge.look(now)
 
     def count_retry(self, reason: str) -> None:
         self.retries[reason] = self.retries.get(reason, 0) + 1
@@ -214,9 +188,7 @@ class Pool(Timed):
             yield from increase(metrics.UPSTREAM_RETRIES, (self.name, reason), count)
         yield from increase(metrics.RETRY_BUDGET_EXHAUSTED, (self.name,), self._exhausted)
         self._exhausted = 0
-        ejected, self._ejected = self._ejected, []
-        for backend, reason in ejected:
-            yield from increase(metrics.UPSTREAM_EJECTIONS, (self.name, backend, reason), 1)
+        yield from self.judge.take()
 
     def retire(self) -> list[Backend]:
         """Retire all backends, and return them."""
@@ -274,57 +246,11 @@ class Pool(Timed):
         if self.queue is not None:
             self.queue.is_shared = home.workers > 1
 
-    def _detect(self, model: OutlierDetection | None) -> None:
-        """Take the way in which real traffic's verdict is found."""
-        self._detector = None if model is None else Detector(model, self._home.luck)
-        for backend in self.backends.values():
-            if model is None:
-                backend.outlier = None
-                backend.ejection.end()
-            elif backend.outlier is None:
-                backend.outlier = Outlier(model)
-            else:
-                backend.outlier.configure(model)
-
-    def _compare(self, now: float) -> None:
-        """Eject those that fail more often than the others did since the last time."""
-        assert self._detector is not None
-        outliers = {}
-        for backend in self.backends.values():
-            if backend.outlier is not None:
-                # Failures are counted one by one; of the rest there are too many.
-                backend.outlier.successes = backend.good - backend.good_before
-                backend.good_before = backend.good
-                outliers[backend] = backend.outlier
-        for backend in self._detector.judge(outliers, now):
-            self._eject(backend, "success_rate")
-
-    def _eject(self, backend: Backend, reason: str) -> None:
-        detector, outlier, home = self._detector, backend.outlier, self._home
-        if detector is None or outlier is None or backend.is_ejected or backend.is_retired:
-            return
-        able = [each for each in self.backends.values() if each.enabled and each.weight]
-        if not detector.may_eject(sum(each.is_ejected for each in able), len(able)):
-            return
-        now = home.deadlines.now()
-        seconds = detector.eject(outlier, now)
-        backend.ejection.begin(now + seconds)
-        self._ejected.append((backend.name, reason))
-        self._choose()
-        home.on_ejected(self.name, backend.name, seconds, reason)
-
     def _count_asked(self, now: float) -> None:
         asked = sum(each.asked + sum(each.answers) for each in self.backends.values())
         if asked > self._asked_before:
             self._budget.request(now, asked - self._asked_before)
         self._asked_before = asked
-
-    def _stick(self, model: StickySessions | None) -> None:
-        """Take the way in which clients come back."""
-        self.seal = None
-        if model is not None and self._home.secret:
-            self.seal = Seal(self._home.secret, self.name, model.cookie, model.ttl_s)
-            self._by_id = {self.seal.backend_id(name): b for name, b in self.backends.items()}
 
     def _load(self) -> int:
         return sum(backend.load for backend in self.backends.values())
