@@ -42,8 +42,8 @@ LIVE: dict[str, Live] = {
         "one takes ten times as long for two seconds", (Script(slow=((2.0, 4.0, 10.0),)),)
     ),
     "pauses": Live(
-        "each stands still for 0.2 s in every 3 s, in turn",
-        tuple(Script(pause_every_s=3.0, pause_s=0.2, pause_from_s=0.5 + i * 0.5) for i in range(6)),
+        "each stands still for 0.2 s once, in turn",
+        tuple(Script(pause_every_s=60.0, pause_s=0.2, pause_from_s=1.0 + i) for i in range(6)),
     ),
     "cold": Live(
         "a cold one joins, with a slow start of 4 s",

@@ -35,8 +35,9 @@ class Scenario:
             Server(f"10.0.0.{i}:80", script, SLOTS, WORK_S, QUEUE, seed)
             for i, script in enumerate((*self.scripts, *healthy), 1)
         ]
+        out: dict[Server, float] = {}
         workers = [
-            Worker(algorithm, servers, self.slow_start_s, self.detection, seed * WORKERS + i)
+            Worker(algorithm, servers, self.slow_start_s, self.detection, seed * WORKERS + i, out)
             for i in range(WORKERS)
         ]
         rules = [Never()] * WORKERS

@@ -8,13 +8,14 @@ Bronson et al., Metastable Failures in Distributed Systems, HotOS 2021).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
-from bench.balancing.policies import Naive, Never, RetryRule
+from bench.balancing.policies import Budgeted, Naive, Never, RetryRule
 from bench.balancing.proxy import Worker
 from bench.balancing.run import WORKERS, Tally, run
 from bench.balancing.scenarios import CAPACITY, QUEUE, SERVERS, SLOTS, WORK_S
 from bench.balancing.server import Script, Server
-from veloflux.core.model.resilience import OutlierDetection
+from veloflux.core.model.resilience import OutlierDetection, Retries
 
 LOAD = 0.65
 OVERLOAD = 1.5
@@ -25,10 +26,10 @@ BACK = 0.95  # the share of good answers from which on a second counts as good
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """One way to retry; `rule` makes what a worker, one of so many, goes by."""
+    """One way to retry; `rule` makes what a worker goes by."""
 
     title: str
-    rule: Callable[[int], RetryRule]
+    rule: Callable[[], RetryRule]
     detection: OutlierDetection | None = None
 
     def play(self, seed: int = 1) -> Tally:
@@ -38,11 +39,12 @@ class Storm:
             Server(f"10.0.0.{i}:80", script, SLOTS, WORK_S, QUEUE, seed)
             for i in range(1, SERVERS + 1)
         ]
+        out: dict[Server, float] = {}
         workers = [
-            Worker("least_conn", servers, 0.0, self.detection, seed * WORKERS + i)
+            Worker("least_conn", servers, 0.0, self.detection, seed * WORKERS + i, out)
             for i in range(WORKERS)
         ]
-        rules = [self.rule(WORKERS) for _ in range(WORKERS)]
+        rules = [self.rule() for _ in range(WORKERS)]
         return run(servers, workers, rules, lambda _: LOAD * CAPACITY, LASTS, PATIENCE_S, seed)
 
 
@@ -65,8 +67,13 @@ def amplification(tally: Tally) -> float:
     return sum(tally.attempts[second] for second in seconds) / max(requests, 1)
 
 
+def _budgeted() -> RetryRule:
+    return Budgeted(Retries(attempts=2, statuses=(503,)), WORKERS, Random(1).random)
+
+
 STORMS: dict[str, Storm] = {
-    "never": Storm("no retries", lambda _: Never()),
-    "naive": Storm("two more attempts at once", lambda _: Naive()),
-    "ejected": Storm("no, outliers ejected", lambda _: Never(), OutlierDetection()),
+    "never": Storm("no retries", Never),
+    "naive": Storm("two more attempts at once, always", Naive),
+    "budget": Storm("two more within the budget", _budgeted),
+    "budget-ejection": Storm("the same, and outlier_detection", _budgeted, OutlierDetection()),
 }
