@@ -140,6 +140,18 @@ class Again(SynchronousTestCase):
         exhausted = rig.count("veloflux_upstream_retry_budget_exhausted_total")
         self.assertGreaterEqual(exhausted, 1)
 
+    def test_a_reload_grants_none_anew(self) -> None:
+        """C4: or reloads in a storm would let the storm through."""
+        rig = self.rig(backends=1, budget_percent=0, min_per_second=1)
+        for _ in range(3):
+            for _ in range(12):
+                client = rig.client()
+                client.send(GET)
+                rig.backend.connections[-1].finish()
+                rig.wait(0.03)
+            rig.change()
+        self.assertEqual(rig.count(RETRIES, "reset"), 10)
+
     def test_the_total_deadline_covers_all_attempts(self) -> None:
         rig = Rig(
             self,
