@@ -188,6 +188,25 @@ class EjectionTests(SynchronousTestCase):
         self.assertEqual(outlier.until, 10.6)
         self.assertEqual(detector.eject(outlier, 10.6), 20)
 
+    def test_one_that_was_a_mistake_is_as_if_it_had_not_been(self) -> None:
+        """X3: it is judged again from then on."""
+        detector = Detector(MODEL, lambda: 0.0)
+        members = {"a": seen(0, 0), "b": seen(0, 100)}
+        detector.eject(members["a"], 0.0)
+        detector.eject(members["a"], 10.0)
+        members["a"].pardon(15.0)
+        for _ in range(100):
+            members["a"].observe_failure()
+        self.assertEqual(detector.judge(members, 16.0), ["a"])
+        self.assertEqual(detector.eject(members["a"], 16.0), 20)
+
+    def test_a_pardon_for_who_is_not_out_changes_nothing(self) -> None:
+        outlier, detector = Outlier(MODEL), Detector(MODEL, lambda: 0.0)
+        outlier.pardon(0.0)
+        detector.eject(outlier, 0.0)
+        outlier.pardon(11.0)
+        self.assertEqual(outlier.length_s(11.0, MODEL), 20)
+
     def test_the_row_begins_anew(self) -> None:
         outlier, detector = Outlier(MODEL), Detector(MODEL, lambda: 0.0)
         for _ in range(5):

@@ -92,6 +92,13 @@ class Outlier:
         self.until = max(self.until, now + seconds)
         self.forget()
 
+    def pardon(self, now: float) -> None:
+        """End an ejection before its time, as one that was a mistake and makes none longer."""
+        if now < self.until:
+            self.until = now
+            self._doublings = max(self._doublings - 1, 0)
+        self.forget()
+
     def length_s(self, now: float, model: OutlierDetection) -> float:
         """How long an ejection that begins now should be, before jitter."""
         self._forgive(now, model)
