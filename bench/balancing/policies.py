@@ -112,7 +112,9 @@ class Ejector:
             self._outliers[server].observe_success()
             self._rows[server].end()
             return None
-        verdict = self._rows[server].judge(self._peers(server, out))
+        verdict = self._rows[server].judge(
+            self._peers(server, out), self._model.consecutive_failures
+        )
         return verdict if self._outliers[server].observe_failure() else None
 
     def _peers(self, server: Server, out: Collection[Server]) -> Counts:

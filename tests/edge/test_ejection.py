@@ -73,11 +73,20 @@ class Ejected(SynchronousTestCase):
             self.ask(rig, 2, bad=())
         self.assertEqual(self.told, [])
 
-    def test_never_all(self) -> None:
+    def test_nobody_when_all_fail(self) -> None:
         """X3: what befalls all is nobody's fault."""
         rig = self.rig(max_ejected_percent=100)
         self.ask(rig, 20, bad=(0, 1))
+        self.assertEqual(self.told, [])
+
+    def test_it_is_back_when_those_who_stayed_do_no_better(self) -> None:
+        """X3, X4: an ejection must not keep an outage going that befell all."""
+        rig = self.rig(backends=3)
+        self.ask(rig, 9)
         self.assertEqual(len(self.told), 1)
+        self.ask(rig, 12, bad=(0, 1, 2))
+        self.assertEqual(len(self.told), 1)
+        self.assertEqual(self.ask(rig, 6, bad=()), [2, 2, 2])
         self.assertEqual(sum(self.ask(rig, 4, bad=())), 4)
 
     def test_one_that_cannot_be_reached(self) -> None:

@@ -8,6 +8,7 @@ from veloflux.core.model.metrics import LATENCY_BUCKETS
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.policy.balance.latency import PeakEwma
 from veloflux.core.policy.outlier import Outlier
+from veloflux.core.policy.peers import Row
 from veloflux.edge.board import Cell
 from veloflux.edge.deadlines import Deadlines
 from veloflux.edge.ejection import Ejection
@@ -52,6 +53,7 @@ class Backend:
         self.is_failing = False
         # None where real traffic's verdict is not asked for.
         self.outlier: Outlier | None = None
+        self.row = Row()
         # Requests until the last second, and those of them that went well until now and until they
         # were last compared.
         self.asked = 0

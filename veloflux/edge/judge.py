@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from veloflux.core.model import metrics
 from veloflux.core.model.resilience import OutlierDetection
 from veloflux.core.policy.outlier import FAILURES, Detector, Outlier, is_failure
+from veloflux.core.policy.peers import Counts, Row
 from veloflux.edge.deadlines import NEVER, Deadlines
 from veloflux.edge.tally import Counted, increase
 
@@ -39,6 +40,7 @@ class Judge:
         self._backends = tuple(backends)
         self._detector = None if model is None else Detector(model, self._home.luck)
         for backend in self._backends:
+            backend.row = Row()
             if model is None:
                 backend.outlier = None
                 backend.ejection.end()
@@ -55,8 +57,17 @@ class Judge:
         backend.is_failing = not status or is_failure(status)
         if not backend.is_failing:
             outlier.observe_success()
-        elif outlier.observe_failure():
+            backend.row.end()
+            return
+        assert self._detector is not None
+        limit = self._detector.model.consecutive_failures
+        verdict = backend.row.judge(self._peers(backend), limit)
+        if not outlier.observe_failure():
+            return
+        if verdict == "own":
             self._eject(backend, "consecutive_failures")
+        elif verdict == "common":
+            self._bring_back()
 
     def believe(self, backend: "Backend", seconds: float) -> None:
         """Take another worker's word that a backend is bad."""
@@ -87,6 +98,29 @@ class Judge:
         ejected, self._ejected = self._ejected, []
         for backend, reason in ejected:
             yield from increase(metrics.UPSTREAM_EJECTIONS, (self._pool, backend, reason), 1)
+
+    def _peers(self, backend: "Backend") -> Counts:
+        """What all others that are in use have done so far."""
+        good = asked = used = 0
+        for place, peer in enumerate(self._backends):
+            if peer is backend or peer.is_ejected or peer.is_unhealthy or not peer.enabled:
+                continue
+            used |= 1 << place
+            good += peer.good + sum(peer.answers[1:5])
+            asked += peer.asked + sum(peer.answers)
+        return Counts(good, asked - good, used)
+
+    def _bring_back(self) -> None:
+        """Eject nobody any more: those who stayed do no better."""
+        ejected = [backend for backend in self._backends if backend.is_ejected]
+        now = self._home.deadlines.now()
+        for backend in ejected:
+            backend.ejection.end()
+            if backend.outlier is not None:
+                backend.outlier.pardon(now)
+            backend.begin_again(now)
+        if ejected:
+            self._changed()
 
     def _eject(self, backend: "Backend", reason: str) -> None:
         detector, outlier = self._detector, backend.outlier

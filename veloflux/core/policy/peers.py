@@ -19,7 +19,8 @@ _OWN_PERCENT = 20
 _COMMON_PERCENT = 50
 # The fewest requests of others that say something, and the failures after which a row is one's own
 # although they are not asked: all traffic may go to the one that fails at once.
-_LEAST = 3
+_LEAST = 2
+_SHORT = 2
 _LONG = 20
 
 
@@ -47,8 +48,11 @@ class Row:
         """It has answered well."""
         self._begun = None
 
-    def judge(self, peers: Counts) -> Verdict:
-        """Whose the row is, with one failure more; to be asked at each."""
+    def judge(self, peers: Counts, limit: int) -> Verdict:
+        """Whose the row is, with one failure more; to be asked at each.
+
+        `limit` is how long a row has to be: one or two failures leave no time to compare.
+        """
         begun = self._begun
         if begun is None or begun.change != peers.change:
             self._begun = begun = peers
@@ -57,7 +61,7 @@ class Row:
         good, failed = peers.good - begun.good, peers.failed - begun.failed
         asked = good + failed
         if asked < _LEAST:
-            return "own" if self._length >= _LONG else "shared"
+            return "own" if self._length >= _LONG or limit <= _SHORT else "shared"
         if failed * 100 > _COMMON_PERCENT * asked:
             return "common"
         return "own" if failed * 100 <= _OWN_PERCENT * asked else "shared"
