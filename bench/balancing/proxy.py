@@ -53,6 +53,8 @@ class Worker:
         seed: int,
         out: dict[Server, float] | None = None,
     ) -> None:
+        if slow_start_s and algorithm == "round_robin":
+            algorithm = "weighted_round_robin"  # as a pool does: turns without weights stay whole
         self._factory = PICKERS[algorithm]
         self._luck = Random(seed).random
         self._slow_start_s = slow_start_s
