@@ -24,7 +24,7 @@ STYLE = """
     .l2 { stroke: #6ea0ff } .t2 { fill: #6ea0ff } .l3 { stroke: #3fb950 } .t3 { fill: #3fb950 }
   }
 """
-WIDTH, PANEL, LEFT, ROW = 760, 370, 118, 15
+WIDTH, PANEL, LEFT, ROW = 780, 380, 140, 15
 SHORTEST_MS, LONGEST_MS = 20.0, 2000.0  # the ends of the bars' logarithmic scale
 ROOM = PANEL - LEFT - 95
 
@@ -66,7 +66,7 @@ def _panel(key: str, tallies: Tallies, x: float, y: float) -> list[str]:
         left = x + LEFT
         p99 = tally.quantile_ms(0.99)
         length = log10(max(p99 / SHORTEST_MS, 1.1)) / log10(LONGEST_MS / SHORTEST_MS) * ROOM
-        errors = f'<tspan class="bad"> {tally.errors * 100:.1f} %</tspan>'
+        errors = f'<tspan class="bad" dx="5">{tally.errors * 100:.1f} %</tspan>'
         parts += [
             f'<text x="{left - 6}" y="{at + 10}" text-anchor="end">{algorithm}</text>',
             f'<rect class="bar" x="{left}" y="{at + 1}" width="{length:.1f}" height="11"/>',
