@@ -110,9 +110,9 @@ class Backend:
         if self.cell is not None:
             self.cell.put(self.inflight)
 
-    def time(self, status: int, seconds: float, now: float) -> None:
+    def time(self, is_good: bool, seconds: float, now: float) -> None:
         """Take note of how long an answer took; a failure never looks fast."""
-        if 0 < status < 500:
+        if is_good:
             self.latency.observe(seconds, now)
         else:
             self.latency.observe_failure(seconds, now)

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure as TwistedFailure
 from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
 from veloflux.core.model.traffic import ProxyProtocol
-from veloflux.core.policy.breaker import REFUSED, Breaker
+from veloflux.core.policy.breaker import REFUSED
 from veloflux.core.policy.outlier import FAILURES, is_failure
 from veloflux.core.policy.retry import again
 from veloflux.core.wire.http1 import RequestHead
@@ -184,19 +184,23 @@ class Carrier:
             backend.answers[status // 100] += 1
             if not 0 < status < 500 or backend.is_failing:
                 pool.judge.observe(backend, status, reason)
-            if pool.is_timed:
-                backend.time(status, seconds, self.plane.deadlines.now())
-        if pool.breaker is not None:
-            self._tell(pool.breaker, status, reason)
-        if pool.queue is not None:
-            pool.queue.wake()
+        if not pool.is_simple:
+            self._tell(backend, status, reason, seconds)
 
-    def _tell(self, breaker: Breaker, status: int | None, reason: str) -> None:
+    def _tell(self, backend: Backend, status: int | None, reason: str, seconds: float) -> None:
+        """Tell a pool that asks for more than whose turn it is."""
+        pool, now = self.pool, self.plane.deadlines.now()
         if status is None or (not status and reason not in FAILURES):
-            breaker.forget(self._ticket)
+            if pool.breaker is not None:
+                pool.breaker.forget(self._ticket)
         else:
             is_good = status > 0 and not is_failure(status)
-            breaker.observe(is_good, self.plane.deadlines.now(), self._ticket)
+            if pool.is_timed:
+                backend.time(is_good, seconds, now)
+            if pool.breaker is not None:
+                pool.breaker.observe(is_good, now, self._ticket)
+        if pool.queue is not None:
+            pool.queue.wake()
 
     def forget_dialling(self) -> None:
         """Nobody waits for the connection being made any more; it may serve another."""

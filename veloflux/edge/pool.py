@@ -116,7 +116,7 @@ class Pool(Timed):
         if model.sticky_sessions is not None and self._home.secret:
             self.sticky = Sticky(model.sticky_sessions, self.name, self._home.secret, self.backends)
         extras = (self._trait, self.queue, self.sticky, self.breaker)
-        self.is_simple = all(extra is None for extra in extras)
+        self.is_simple = not self.is_timed and all(extra is None for extra in extras)
         self._choose()
         return list(before.values())
 

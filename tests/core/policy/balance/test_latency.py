@@ -43,7 +43,7 @@ class PeakEwmaTests(SynchronousTestCase):
             latency.observe(value, now)
             self.assertGreaterEqual(latency.value(now), value * 0.999999)
         self.assertLessEqual(0.0, latency.value(now + later))
-        self.assertLessEqual(latency.value(now + later), max(v for v, _ in seen) + 1e-9)
+        self.assertLessEqual(latency.value(now + later), max(*(v for v, _ in seen), 1e-4) + 1e-9)
 
     def test_a_clock_that_steps_back_does_no_harm(self) -> None:
         """X9: the average stays what it was."""

@@ -13,6 +13,8 @@ DECAY_S = 10.0
 _WORSE = 4.0
 _FAILED_S = 0.25
 _FAILED_MOST_S = 10.0
+# What is less than this is our own turn of the loop, and nothing at all would be worth any load.
+_LEAST_S = 1e-4
 
 
 class PeakEwma:
@@ -31,6 +33,7 @@ class PeakEwma:
 
     def observe(self, seconds: float, now: float) -> None:
         """Take the latency of an answer that came at `now`."""
+        seconds = max(seconds, _LEAST_S)
         peak = self._peak
         age = now - self._at
         if seconds < peak and age > 0:
