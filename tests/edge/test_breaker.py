@@ -39,7 +39,10 @@ class Breaking(SynchronousTestCase):
     def test_it_opens_and_closes(self) -> None:
         rig = self.rig()
         self.assertEqual([self.ask(rig, FAILED) for _ in range(4)], [500] * 4)
-        self.assertEqual(self.ask(rig, OK), 503)
+        client = rig.client()
+        client.send(GET)
+        answer = client.answer()
+        self.assertEqual((answer.status, answer.field(b"retry-after")), (503, b"5"))
         entry = rig.entries(5)[4]
         self.assertEqual((entry["termination"], entry["error"]), ("PC", "circuit_open"))
         self.assertEqual(rig.gauge("veloflux_upstream_circuit_open", "app"), 1)

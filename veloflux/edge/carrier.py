@@ -2,6 +2,7 @@
 refuse, before the client sees an error.
 """
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IAddress, IConnector
@@ -126,6 +127,13 @@ class Carrier:
         self._place = None
         self.queued_s += self.plane.deadlines.now() - self._waits_since
         self.gave_up(exchange.QUEUE_TIMEOUT)
+
+    @property
+    def retry_after_s(self) -> int:
+        """When to come again, for who could not be served."""
+        breaker = self.pool.breaker
+        wait = 0.0 if breaker is None else breaker.retry_after_s(self.plane.deadlines.now())
+        return max(1, ceil(wait))
 
     def leave_queue(self) -> None:
         """Nobody wants a backend any more."""

@@ -43,7 +43,6 @@ _UNREAD = 64 * 1024
 _AT_ONCE = 32
 # Seconds that a draining process gives to a connection that has not said anything yet.
 _FIRST_REQUEST_S = 1.0
-_RETRY_AFTER = b"Retry-After: 1\r\n"
 
 
 @implementer(IHalfCloseableProtocol)
@@ -414,7 +413,7 @@ class Downstream(Protocol, Timed):
 
     def answer_failure(self, bridge: Bridge, failure: Failure) -> None:
         """No backend answered: say so in its place."""
-        lines = _RETRY_AFTER if failure.status == 503 else b""
+        lines = b"Retry-After: %d\r\n" % bridge.retry_after_s if failure.status == 503 else b""
         lines += bridge.lane.stages.lines(bridge.head, bridge.told)
         problem = ProtocolError(failure.status, failure.reason, failure.detail, lines)
         keep = self.body is None and bridge.head.fields.persistent and not self.listener.is_draining
