@@ -348,7 +348,7 @@ class Relays(SynchronousTestCase):
         rig.backend.is_silent = True
         client = rig.client()
         client.send(b"x" * 1_000_000)
-        self.assertEqual(client.unread, 1_000_000)
+        self.assertGreaterEqual(client.unread, 1_000_000)
         rig.backend.accept()
         self.assertEqual(rig.backend.received, b"x" * 1_000_000)
 

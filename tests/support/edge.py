@@ -263,6 +263,9 @@ class Rig:
         self._network: dict[tuple[str, int], Backend] = {}
         kind = StockReactor if getattr(case, "has_stock_transports", False) else Reactor
         self.reactor = kind(self._connect)
+        # How connections are taken in, and what a listener needs for that.
+        self._client_of: Callable[[StockReactor, Peer], Client] = getattr(case, "client_of", Client)
+        listener = {**getattr(case, "listener_fields", {}), **(listener or {})}
         self.backends = [
             self.backend_at(Address(f"10.0.0.{n}", 80)) for n in range(1, backends + 1)
         ]
@@ -272,9 +275,7 @@ class Rig:
         self.log_path = case.mktemp()
         self.snapshot = Snapshot(
             version=1,
-            listeners=(
-                Listener("web", LISTENING, limits=Limits(**(limits or {})), **(listener or {})),
-            ),
+            listeners=(Listener("web", LISTENING, limits=Limits(**(limits or {})), **listener),),
             pools=pools,
             routes=routes,
             access_log=AccessLog(self.log_path, log_format),  # type: ignore[arg-type]
@@ -318,10 +319,15 @@ class Rig:
 
     def try_client(self, host: str = "198.51.100.7", port: int = 0) -> Client | None:
         """The same; None when it is turned away."""
+        peer = self.connect(host, port)
+        return self._client_of(self.reactor, peer) if peer else None
+
+    def connect(self, host: str = "198.51.100.7", port: int = 0) -> Peer | None:
+        """The same, bare: nothing is said on it."""
         kind = IPv6Address if ":" in host else IPv4Address
         peer = self.reactor.ports[port].accept(kind("TCP", host, 40000))
         self.reactor.turn()
-        return Client(self.reactor, peer) if peer else None
+        return peer
 
     def backend_at(self, address: Address) -> Backend:
         """Put a backend on the network."""

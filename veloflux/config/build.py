@@ -3,15 +3,19 @@
 import os.path
 
 from veloflux.config import listeners, policies, pools, resilience, routes, schema
-from veloflux.core.model import node, traffic
+from veloflux.config import tls as secrecy
+from veloflux.config.shelf import Shelf
+from veloflux.core.model import node, tls, traffic
 from veloflux.core.model import policies as wants
 from veloflux.core.model import resilience as holds
 
 
 def build(
-    configuration: schema.Configuration, directory: str, processors: int, version: int
+    configuration: schema.Configuration, shelf: Shelf, processors: int, version: int
 ) -> node.Node:
-    """Return the node; relative paths start at `directory`, `workers: auto` is `processors`."""
+    """Return the node; relative paths start at the shelf's directory, `workers: auto` is
+    `processors`. Raises OSError or ValueError for a file on the shelf that cannot be read."""
+    directory = shelf.directory
     workers = configuration.workers
     if not isinstance(workers, int):
         workers = max(1, min(processors, schema.MAX_WORKERS))
@@ -27,7 +31,7 @@ def build(
         ),
         metrics_address=configuration.metrics.address,
         log_level=configuration.logging.level,
-        snapshot=_snapshot(configuration, directory, version),
+        snapshot=_snapshot(configuration, shelf, version),
     )
 
 
@@ -35,16 +39,14 @@ def _path(directory: str, path: str) -> str:
     return os.path.normpath(os.path.join(directory, path))
 
 
-def _snapshot(
-    configuration: schema.Configuration, directory: str, version: int
-) -> traffic.Snapshot:
+def _snapshot(configuration: schema.Configuration, shelf: Shelf, version: int) -> traffic.Snapshot:
     access = configuration.logging.access
     return traffic.Snapshot(
         version=version,
-        listeners=tuple(map(_listener, configuration.listeners)),
-        pools=tuple(map(_pool, configuration.pools)),
+        listeners=tuple(_listener(each, shelf) for each in configuration.listeners),
+        pools=tuple(_pool(each, shelf) for each in configuration.pools),
         routes=tuple(map(_route, configuration.routes)),
-        access_log=None if access is None else _access_log(access, directory),
+        access_log=None if access is None else _access_log(access, shelf.directory),
         tracing=configuration.logging.tracing,
     )
 
@@ -54,13 +56,14 @@ def _access_log(log: schema.AccessLog, directory: str) -> traffic.AccessLog:
     return traffic.AccessLog(path=path, format=log.format)
 
 
-def _listener(listener: listeners.Listener) -> traffic.Listener:
+def _listener(listener: listeners.Listener, shelf: Shelf) -> traffic.Listener:
     limits = listener.limits
     return traffic.Listener(
         name=listener.title,
         address=listener.address,
         protocol=listener.protocol,
         pool=listener.pool,
+        tls=None if listener.tls is None else _listener_tls(listener.tls, shelf),
         proxy_protocol=listener.proxy_protocol,
         allow=tuple(listener.allow),
         deny=tuple(listener.deny),
@@ -81,10 +84,36 @@ def _listener(listener: listeners.Listener) -> traffic.Listener:
     )
 
 
-def _pool(pool: pools.Pool) -> traffic.Pool:
+def _listener_tls(section: secrecy.ListenerTls, shelf: Shelf) -> tls.ListenerTls:
+    return tls.ListenerTls(
+        certificates=tuple(
+            tls.Certificate(shelf.take(each.cert), shelf.take(each.key))
+            for each in section.certificates
+        ),
+        min_version=section.min_version,
+        client_ca=None if section.client_ca is None else shelf.take(section.client_ca),
+        alpn=tuple(section.alpn),
+    )
+
+
+def _backend_tls(section: secrecy.BackendTls, shelf: Shelf) -> tls.BackendTls:
+    ca, cert, key = (
+        None if path is None else shelf.take(path)
+        for path in (section.ca, section.cert, section.key)
+    )
+    return tls.BackendTls(
+        server_name=section.server_name,
+        ca=ca,
+        cert=cert,
+        key=key,
+        insecure_skip_verify=section.insecure_skip_verify,
+    )
+
+
+def _pool(pool: pools.Pool, shelf: Shelf) -> traffic.Pool:
     return traffic.Pool(
         name=pool.name,
-        backends=tuple(map(_backend, pool.backends)),
+        backends=tuple(_backend(each, shelf) for each in pool.backends),
         algorithm=pool.algorithm,  # type: ignore[arg-type]  # the others were refused by name
         hash_on=pool.hash_on,
         sticky_sessions=None if pool.sticky_sessions is None else _sticky(pool.sticky_sessions),
@@ -151,13 +180,14 @@ def _breaker(breaker: resilience.CircuitBreaker) -> holds.CircuitBreaker:
     )
 
 
-def _backend(backend: pools.Backend) -> traffic.Backend:
+def _backend(backend: pools.Backend, shelf: Shelf) -> traffic.Backend:
     return traffic.Backend(
         address=backend.address,
         weight=backend.weight,
         max_connections=backend.max_connections,
         backup=backend.backup,
         enabled=backend.enabled,
+        tls=None if backend.tls is None else _backend_tls(backend.tls, shelf),
         labels=dict(backend.labels),
     )
 

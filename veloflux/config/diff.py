@@ -3,6 +3,7 @@
 Values that may be secrets (the password, values of header fields) are never shown.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from veloflux.config.dump import key, written
 from veloflux.core.model.address import Address
 from veloflux.core.model.node import Node
+from veloflux.core.model.tls import Certificate, Document
 from veloflux.core.model.traffic import Backend, HeaderEdits, Pool, Share, Snapshot
 
 _SECRET = frozenset(("admin.password", "headers", "request_headers", "response_headers", "labels"))
@@ -100,11 +102,25 @@ def _flat(value: Any, prefix: str = "") -> dict[str, object]:
         path = prefix + key(field.name)
         if isinstance(part, tuple) and part and isinstance(part[0], Backend):
             continue
-        if is_dataclass(part) and not isinstance(part, (Address, HeaderEdits)):
+        if isinstance(part, Document):
+            found[path] = _file(part)
+        elif isinstance(part, tuple) and part and isinstance(part[0], Certificate):
+            found[path] = [_file(each.cert) for each in part]
+            found[f"{path}.key"] = [(each.key.path, _print(each.key)) for each in part]
+        elif is_dataclass(part) and not isinstance(part, (Address, HeaderEdits)):
             found |= _flat(part, f"{path}.")
         else:
             found[path] = written(field.name, part)
     return found
+
+
+def _file(document: Document) -> str:
+    """A file, and what tells its content from another."""
+    return f"{document.path} (sha256 {_print(document)})"
+
+
+def _print(document: Document) -> str:
+    return hashlib.sha256(document.content).hexdigest()[:12]
 
 
 def _compare(old: dict[str, object], new: dict[str, object]) -> Iterator[str]:
@@ -125,7 +141,7 @@ def _is_section(path: str, values: dict[str, object]) -> bool:
 
 
 def _values(path: str, old: dict[str, object], new: dict[str, object]) -> str:
-    if path in _SECRET:
+    if path in _SECRET or path.endswith(".key"):
         return ""
     return f" from {_say(old[path])} to {_say(new[path])}"
 

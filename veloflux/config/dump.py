@@ -13,6 +13,7 @@ from veloflux.config.quantities import format_duration, format_size
 from veloflux.config.scalars import escape, resolve
 from veloflux.core.model.address import Address
 from veloflux.core.model.node import Node
+from veloflux.core.model.tls import Certificate, Document
 from veloflux.core.model.traffic import Listener, Pool, Route, Share
 
 
@@ -54,6 +55,8 @@ def written(name: str, value: object) -> object:
     """Return the value of a model's field as the file has it."""
     if isinstance(value, Address):
         return str(value)
+    if isinstance(value, Document):
+        return value.path
     if is_dataclass(value) and not isinstance(value, Share):
         return changed(value)
     if isinstance(value, float) and name.endswith("_s"):
@@ -62,7 +65,9 @@ def written(name: str, value: object) -> object:
         return format_size(value)
     if name == "expected_status" and isinstance(value, tuple):
         return ",".join(f"{low}" if low == high else f"{low}-{high}" for low, high in value)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [changed(each) if isinstance(each, Certificate) else each for each in value]
+    return value
 
 
 def changed(value: Any, leave: Iterable[str] = ()) -> dict[str, object]:

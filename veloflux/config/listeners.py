@@ -34,7 +34,9 @@ class Limits(Section):
         "10MiB", "Bytes of a request's body; more: 413. 0: no limit. Routes may say otherwise."
     )
     header_timeout: Duration = option(
-        "10s", "For the whole head of a request, and for the first byte of a new connection."
+        "10s",
+        "For the whole head of a request, for the first byte of a new connection, and for its TLS "
+        "handshake.",
     )
     body_timeout: Duration = option("30s", "For a request's body to make no progress.")
     min_body_rate: Size = option(

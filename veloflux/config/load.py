@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from veloflux.config.build import build
 from veloflux.config.checks.balancing import balancing
 from veloflux.config.checks.listening import listening
 from veloflux.config.checks.routing import routing
+from veloflux.config.checks.secrecy import secrecy
 from veloflux.config.compose import compose
 from veloflux.config.explain import explain
 from veloflux.config.nodes import Node as Tree
@@ -23,6 +25,7 @@ from veloflux.config.nodes import Scalar, find, locate
 from veloflux.config.plain import Reading
 from veloflux.config.problem import ConfigError, Finding, Problem
 from veloflux.config.schema import Configuration
+from veloflux.config.shelf import Shelf
 from veloflux.config.text import MAX_BYTES, DocumentError, decode
 from veloflux.config.unavailable import unavailable
 from veloflux.config.wording import dotted
@@ -85,7 +88,10 @@ def read(
     data = {} if root is None else reading.plain(root)
     findings = [Finding(loc, message, "environment") for loc, message in reading.faults.items()]
     configuration, part, errors = _validated(data, reading.faults)
-    for more in (errors, unavailable(data), listening(part), balancing(part), routing(part)):
+    shelf = Shelf(os.path.dirname(os.path.abspath(file)))
+    doubts = (listening(part), balancing(part), routing(part))
+    files = secrecy(part, shelf, datetime.now(UTC))
+    for more in (errors, unavailable(data), *doubts, files):
         findings += islice(more, MAX_PROBLEMS)
     findings += _exposed(root, reading, is_public)
     problems = [Problem(file, f.line, "", str(f), f.column, "syntax") for f in faults]
@@ -94,8 +100,7 @@ def read(
     warnings = tuple(problem for problem in problems if problem.code == "advice")
     if configuration is None or len(warnings) < len(problems):
         raise ConfigError(_capped(file, problems))
-    directory = os.path.dirname(os.path.abspath(file))
-    node = build(configuration, directory, len(os.sched_getaffinity(0)), version)
+    node = build(configuration, shelf, len(os.sched_getaffinity(0)), version)
     return Loaded(node, tuple(_capped(file, warnings)))
 
 

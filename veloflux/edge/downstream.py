@@ -29,6 +29,7 @@ from veloflux.edge.farewell import Farewell
 from veloflux.edge.holdback import Holdback
 from veloflux.edge.lane import Lane
 from veloflux.edge.outcome import Refusal
+from veloflux.edge.terms import Agreement
 from veloflux.edge.transport import is_clear, unsent
 from veloflux.edge.tunnel import Tunnel
 
@@ -73,6 +74,8 @@ class Downstream(Protocol, Timed):
     # What a PROXY header said of the connection, and who sent it.
     preface: Preface | None = None
     sender = ""
+    # What came of its TLS handshake; None in clear text.
+    agreement: Agreement | None = None
     _is_closing = False
     _farewell: Farewell | None = None
     _is_paused = False
@@ -220,6 +223,9 @@ class Downstream(Protocol, Timed):
         request_id = hygiene.request_id(fields) if self.is_trusted else None
         if request_id is None:
             request_id = self.plane.next_id()
+        if self.agreement is not None and not self.agreement.covers(head.host):
+            self._refuse(head, exchange.misdirected(), request_id)
+            return
         lane = self.plane.table.find(head.host, head.path, head.method, fields.value)
         if lane is None:
             self._refuse(head, ProtocolError(404, "route", "No route leads there."), request_id)
@@ -309,7 +315,8 @@ class Downstream(Protocol, Timed):
 
     def _lines_for(self, fields: RequestFields, authority: bytes) -> bytes:
         scheme = self.listener.scheme
-        return hygiene.request_lines(fields, authority, self.peer, scheme, self.is_trusted)
+        subject = b"" if self.agreement is None else self.agreement.subject
+        return hygiene.request_lines(fields, authority, self.peer, scheme, self.is_trusted, subject)
 
     # Its body
 

@@ -58,6 +58,12 @@ def _client_text(downstream: Any) -> str:
         f',"listener":{downstream.listener.text},"client_ip":"{downstream.client}"'
         f',"peer_ip":"{downstream.sender or downstream.peer}"'
     )
+    agreed = downstream.agreement
+    if agreed is not None:
+        text += (
+            f',"tls":{{"version":"{agreed.version}","cipher":"{agreed.cipher}"'
+            f',"sni":"{agreed.sni}"}}'
+        )
     downstream.text = text
     return text
 

@@ -12,9 +12,11 @@ from veloflux.core.model import metrics
 from veloflux.core.model.traffic import Listener as ListenerModel
 from veloflux.core.policy.access import Access, Networks, access, plain
 from veloflux.edge.downstream import Downstream
+from veloflux.edge.handshake import Secured
 from veloflux.edge.preface import Prefaced
 from veloflux.edge.relay import Relay
 from veloflux.edge.tally import Counted, increase
+from veloflux.edge.terms import Agreement, Terms
 
 if TYPE_CHECKING:
     from veloflux.edge.plane import Plane
@@ -30,6 +32,13 @@ def networks(model: ListenerModel) -> tuple[Networks, Access | None]:
     return Networks(model.trusted_proxies), access(model.allow, model.deny)
 
 
+def terms(model: ListenerModel) -> Terms | None:
+    """Of its TLS handshakes; None in clear text. Raises ValueError for what OpenSSL refuses."""
+    if model.tls is None:
+        return None
+    return Terms(model.tls, model.name, is_http=model.protocol == "http")
+
+
 class Listener(Factory):
     """Builds a protocol per accepted connection; lives as long as its address is configured."""
 
@@ -38,9 +47,12 @@ class Listener(Factory):
     _silent_until = 0.0
     # Nothing is configured at its address any more, or something else is.
     is_removed = False
+    terms: Terms | None = None
 
     def __init__(self, model: ListenerModel, plane: "Plane") -> None:
         self.plane = plane
+        # Those under way, the oldest first.
+        self.handshakes: dict[Secured, None] = {}
         self.connections: set[Any] = set()
         self.accepted = 0
         self._taken = 0
@@ -49,19 +61,21 @@ class Listener(Factory):
         self.bytes_in = 0
         self.bytes_out = 0
         self._per_address: Counter[str] = Counter()
-        self.configure(model, 1)
+        self.configure(model, 1, None)
 
-    def configure(self, model: ListenerModel, workers: int) -> None:
+    def configure(self, model: ListenerModel, workers: int, secrecy: Terms | None) -> None:
         """Take a new configuration; connections that are open keep what they were given.
 
-        `workers` is how many processes share `max_connections`; each takes its part.
+        `workers` is how many processes share `max_connections`; each takes its part. `secrecy` is
+        what `terms` made of the model.
         """
         self.model = model
+        self.terms = secrecy
         self._max_connections = -(-model.limits.max_connections // workers)
         self.name = model.name
         self.text = json.dumps(model.name)
         is_http = model.protocol == "http"
-        self.scheme = b"http" if is_http else b"tcp"
+        self.scheme = (b"http" if model.tls is None else b"https") if is_http else b"tcp"
         # By the minor version of a request, for the log.
         self.protocols = ("HTTP/1.0", "HTTP/1.1") if is_http else ("TCP", "TCP")
         self.limits = model.limits
@@ -100,7 +114,7 @@ class Listener(Factory):
         self.accepted += 1
         return Prefaced(self, peer) if is_prefaced else self._build(peer)
 
-    def build_for(self, client: str) -> Downstream | Relay | None:
+    def build_for(self, client: str) -> "Downstream | Relay | Secured | None":
         """The protocol for a connection whose PROXY header names `client`; None when it is turned
         away after all."""
         reason = "removed" if self.is_removed else self._why_not(client)
@@ -109,7 +123,16 @@ class Listener(Factory):
             return None
         return self._build(client)
 
-    def _build(self, client: str) -> Downstream | Relay:
+    def _build(self, client: str) -> Downstream | Relay | Secured:
+        if self.terms is not None:
+            return Secured(self, client)
+        return Relay(self, client) if self.model.protocol == "tcp" else Downstream(self, client)
+
+    def build_secured(self, client: str, agreement: Agreement) -> Downstream | Relay:
+        """The protocol for a connection whose TLS handshake is through.
+
+        Where another application protocol is agreed on than HTTP/1.1, this is where it begins.
+        """
         return Relay(self, client) if self.model.protocol == "tcp" else Downstream(self, client)
 
     def refused(self, count: int) -> None:

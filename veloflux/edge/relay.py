@@ -14,6 +14,7 @@ from veloflux.edge.backend import Backend
 from veloflux.edge.carrier import Carrier
 from veloflux.edge.outcome import Outcome
 from veloflux.edge.preface import preface_of
+from veloflux.edge.terms import Agreement
 from veloflux.edge.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Relay(Protocol, Carrier, Outcome):
     # What a PROXY header said of the connection, and who sent it.
     preface: Preface | None = None
     sender = ""
+    # What came of its TLS handshake; None in clear text.
+    agreement: Agreement | None = None
     _early = b""
 
     def __init__(self, listener: "Listener", peer: str) -> None:
@@ -50,7 +53,7 @@ class Relay(Protocol, Carrier, Outcome):
         self.carry(self.started)
 
     def dataReceived(self, data: bytes) -> None:
-        """What came with a PROXY header, before there is a backend."""
+        """What came with a PROXY header or the end of a handshake, before there is a backend."""
         self._early += data
 
     def build(self, backend: Backend, is_wanted: bool) -> "RelayUpstream":

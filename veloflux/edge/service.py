@@ -31,10 +31,11 @@ from veloflux.edge.histogram import Histogram
 from veloflux.edge.lane import Lane
 from veloflux.edge.lane import Tally as RouteTally
 from veloflux.edge.line import combined_line, json_line
-from veloflux.edge.listener import Listener, networks
+from veloflux.edge.listener import Listener, networks, terms
 from veloflux.edge.plane import Plane
 from veloflux.edge.pool import Pool
 from veloflux.edge.tally import distribution, gauge
+from veloflux.edge.terms import Terms
 
 LAG_SAMPLE_S = 0.25
 # Rounds of accepting what already waits, before a port is closed.
@@ -42,6 +43,11 @@ _LAST_ACCEPTS = 100
 # Routes built in one step, and lanes freed at a time; either takes about half a millisecond.
 _STEP = 50
 _WASTE_FREED = 500
+
+
+def _kind(model: ListenerModel) -> tuple[str, bool]:
+    """What its connections are; they cannot become anything else."""
+    return model.protocol, model.tls is not None
 
 
 NO_CELLS: Mapping[str, dict[str, int]] = MappingProxyType({})
@@ -59,6 +65,7 @@ class Prepared(NamedTuple):
     lanes: dict[str, Lane]
     table: Table[Lane]
     log: AccessLog | None
+    terms: dict[str, Terms | None]
 
 
 class Service:
@@ -130,8 +137,12 @@ class Service:
             model.name: plane.pools.get(model.name) or Pool(model, plane)
             for model in snapshot.pools
         }
+        secrecy: dict[str, Terms | None] = {}
         for listener in snapshot.listeners:
             self._check(listener, pools)
+            secrecy[str(listener.address)] = self._terms(listener)
+            if listener.tls is not None:
+                yield
         lanes: dict[str, Lane] = {}
         table: Table[Lane] = Table()
         for count, route in enumerate(snapshot.routes, 1):
@@ -147,7 +158,7 @@ class Service:
             if count % _STEP == 0:
                 yield
         log = self._open_log(snapshot.access_log)
-        self._prepared = Prepared(snapshot, pools, lanes, table, log)
+        self._prepared = Prepared(snapshot, pools, lanes, table, log, secrecy)
 
     def commit(self, version: int, cells: Mapping[str, dict[str, int]] = NO_CELLS) -> None:
         """Serve by the prepared snapshot. Raises ValueError when it is another version.
@@ -174,7 +185,7 @@ class Service:
         self._waste.extend(self._lanes.values())
         self._lanes = prepared.lanes
         self._swap_log(prepared.log, snapshot.access_log)
-        self._listen_as(snapshot)
+        self._listen_as(snapshot, prepared.terms)
 
     def mark(self, pool: str, backend: str, healthy: bool) -> None:
         """Take a health check's word on a backend."""
@@ -268,7 +279,18 @@ class Service:
             raise ValueError(f"listener {model.name}: no pool called {model.pool!r}")
         networks(model)
 
-    def _listen_as(self, snapshot: Snapshot) -> None:
+    def _terms(self, model: ListenerModel) -> Terms | None:
+        """Those in force where nothing is different: their tickets are still good."""
+        before = self._listeners.get(str(model.address))
+        if (
+            before is not None
+            and before.terms is not None
+            and before.terms.are_for(model.tls, model.name, is_http=model.protocol == "http")
+        ):
+            return before.terms
+        return terms(model)
+
+    def _listen_as(self, snapshot: Snapshot, secrecy: dict[str, Terms | None]) -> None:
         """Open the ports that are new, close those that are gone."""
         before, self._listeners = self._listeners, {}
         for model in snapshot.listeners:
@@ -276,12 +298,12 @@ class Service:
             listener = before.pop(address, None)
             if listener is None:
                 listener = Listener(model, self._plane)
-            elif listener.model.protocol != model.protocol:
+            elif _kind(listener.model) != _kind(model):
                 # Its connections go on as what they are, for as long as they must.
                 listener.remove()
                 self._leaving.append(listener)
                 listener = self._ports[address].factory = Listener(model, self._plane)
-            listener.configure(model, snapshot.workers)
+            listener.configure(model, snapshot.workers, secrecy[address])
             self._listeners[address] = listener
             if address not in self._ports:
                 self._ports[address] = self._open_port(address, listener)

@@ -132,7 +132,7 @@ def _believed(listener: Listener, loc: Loc) -> Iterator[Finding]:
 
 def _without_effect(listener: Listener, loc: Loc) -> Iterator[Finding]:
     for key in _HTTP_LIMITS:
-        if key == "header_timeout" and listener.proxy_protocol:
+        if key == "header_timeout" and (listener.proxy_protocol or listener.tls is not None):
             continue
         if key in listener.limits.model_fields_set:
             yield Finding(

@@ -104,6 +104,11 @@ def request_body(head: RequestHead, limit: int) -> Body:
     return Counted(length)
 
 
+def misdirected() -> ProtocolError:
+    """For a host that is none of the connection's certificate (RFC 9110 section 15.5.20)."""
+    return ProtocolError(421, "misdirected", "This connection's certificate is for other hosts.")
+
+
 def too_large(limit: int) -> ProtocolError:
     return ProtocolError(413, "body", f"The body is over {limit} bytes.")
 

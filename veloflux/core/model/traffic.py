@@ -15,6 +15,7 @@ from veloflux.core.model.resilience import (
     Retries,
     StickySessions,
 )
+from veloflux.core.model.tls import BackendTls, ListenerTls
 
 Protocol = Literal["http", "tcp"]
 Algorithm = Literal[
@@ -60,6 +61,7 @@ class Listener:
     address: Address
     protocol: Protocol = "http"
     pool: str | None = None
+    tls: ListenerTls | None = None
     proxy_protocol: bool = False
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ class Backend:
     max_connections: int = 0
     backup: bool = False
     enabled: bool = True
+    tls: BackendTls | None = None
     labels: dict[str, str] = field(default_factory=dict, hash=False)
 
 

@@ -52,12 +52,18 @@ def client_address(fields: RequestFields, peer: str, trusts: Callable[[str], boo
 
 
 def request_lines(
-    fields: RequestFields, authority: bytes, peer: str, scheme: bytes, trusted: bool
+    fields: RequestFields,
+    authority: bytes,
+    peer: str,
+    scheme: bytes,
+    trusted: bool,
+    subject: bytes = b"",
 ) -> bytes:
     """The lines for the backend, less Host and X-Request-ID.
 
-    `authority` is what the request is for, `peer` the address the connection comes from. The lines
-    depend on these and the field block alone, so they can be kept with them.
+    `authority` is what the request is for, `peer` the address the connection comes from, `subject`
+    the line that names the client by its certificate. The lines depend on these and the field block
+    alone, so they can be kept with them.
     """
     lines = [fields.kept]
     if fields.length is None:
@@ -69,9 +75,14 @@ def request_lines(
     if fields.wants_trailers and not fields.upgrade:
         lines.append(b"TE: trailers\r\nConnection: TE\r\n")
     if trusted:
-        lines.append(_forwarded_on(authority, peer, scheme, fields.seen))
+        said = fields.seen
+        if subject:
+            # Who has shown a certificate here has no word on who has shown one elsewhere.
+            said = {name: said[name] for name in said if name != b"x-forwarded-client-cert"}
+        lines.append(_forwarded_on(authority, peer, scheme, said))
     else:
         lines.append(_forwarded(authority, peer, scheme))
+    lines.append(subject)
     lines.append(VIA)
     return b"".join(lines)
 

@@ -1,0 +1,169 @@
+"""Certificates and keys that a configuration names."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.authority import Issued, authority
+from veloflux.config.diff import diff
+from veloflux.config.dump import dump
+from veloflux.config.load import Loaded, load
+from veloflux.config.problem import ConfigError
+
+
+class SecrecyTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir(parents=True)
+        self.put(authority().issue("example.org"))
+
+    def put(self, issued: Issued, name: str = "a") -> None:
+        self.write(f"{name}.pem", issued.pem)
+        self.write(f"{name}.key", issued.key_pem)
+
+    def write(self, name: str, content: bytes, mode: int = 0o600) -> None:
+        path = self.directory / name
+        path.write_bytes(content)
+        path.chmod(mode)
+
+    def load(
+        self,
+        backend: dict[str, Any] | None = None,
+        listener: dict[str, Any] | None = None,
+        **tls: Any,
+    ) -> Loaded:
+        section = {"certificates": [{"cert": "a.pem", "key": "a.key"}], **tls}
+        whole = {
+            "listeners": [{"address": "127.0.0.1:8443", "tls": section, **(listener or {})}],
+            "pools": [
+                {"name": "app", "backends": [{"address": "127.0.0.1:9001", **(backend or {})}]}
+            ],
+            "routes": [] if listener else [{"pool": "app"}],
+        }
+        file = self.directory / "veloflux.yaml"
+        file.write_text(json.dumps(whole))
+        return load(str(file), {})
+
+    def refused(self, **keys: Any) -> list[tuple[str, str]]:
+        with self.assertRaises(ConfigError) as caught:
+            self.load(**keys)
+        return [(found.path, found.message) for found in caught.exception.problems]
+
+    def warned(self, **keys: Any) -> list[tuple[str, str]]:
+        return [(found.path, found.message) for found in self.load(**keys).warnings]
+
+
+CERT = "listeners[0].tls.certificates[0].cert"
+KEY = "listeners[0].tls.certificates[0].key"
+
+
+class Pairs(SecrecyTestCase):
+    """C2"""
+
+    def test_that_are_good(self) -> None:
+        loaded = self.load()
+        self.assertEqual(loaded.warnings, ())
+        tls = loaded.node.snapshot.listeners[0].tls
+        assert tls is not None
+        self.assertEqual(tls.certificates[0].cert.path, str(self.directory / "a.pem"))
+        self.assertIn(b"BEGIN CERTIFICATE", tls.certificates[0].cert.content)
+
+    def test_that_are_not_there(self) -> None:
+        (self.directory / "a.pem").unlink()
+        [(path, message)] = self.refused()
+        self.assertEqual(path, CERT)
+        self.assertIn("cannot be read: No such file", message)
+
+    def test_that_are_no_files(self) -> None:
+        (self.directory / "a.key").unlink()
+        (self.directory / "a.key").mkdir()
+        [(path, _message)] = self.refused()
+        self.assertEqual(path, KEY)
+
+    def test_that_are_nonsense(self) -> None:
+        for content in (b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n"):
+            self.write("a.pem", content)
+            [(path, message)] = self.refused()
+            self.assertEqual(path, CERT)
+            self.assertIn("has no certificate in PEM form", message)
+            self.put(authority().issue("example.org"))
+            self.write("a.key", content)
+            [(path, message)] = self.refused()
+            self.assertEqual(path, KEY)
+            self.assertIn("has no private key", message)
+            self.put(authority().issue("example.org"))
+
+    def test_that_do_not_match(self) -> None:
+        self.write("a.key", authority().issue("example.org").key_pem)
+        [(path, message)] = self.refused()
+        self.assertEqual(path, KEY)
+        self.assertIn("is not the key of the certificate", message)
+
+    def test_whose_key_is_encrypted(self) -> None:
+        key = authority().issue("example.org").key
+        encrypted = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"hush"),
+        )
+        self.write("a.key", encrypted)
+        [(path, message)] = self.refused()
+        self.assertEqual(path, KEY)
+        self.assertIn("is encrypted", message)
+
+    def test_that_have_expired(self) -> None:
+        self.put(authority().issue("example.org", days=-1))
+        [(path, message)] = self.refused()
+        self.assertEqual(path, CERT)
+        self.assertIn("has expired on", message)
+
+    def test_that_expire_soon(self) -> None:
+        """X12"""
+        self.put(authority().issue("example.org", days=13))
+        [(path, message)] = self.warned()
+        self.assertEqual(path, CERT)
+        self.assertIn("expires on", message)
+
+    def test_whose_key_everybody_can_read(self) -> None:
+        (self.directory / "a.key").chmod(0o644)
+        [(path, message)] = self.warned()
+        self.assertEqual(path, KEY)
+        self.assertIn("chmod o-r", message)
+
+    def test_of_authorities(self) -> None:
+        self.write("ca.pem", authority().pem)
+        self.assertEqual(self.warned(client_ca="ca.pem"), [])
+        self.write("ca.pem", b"none")
+        self.assertEqual(self.refused(client_ca="ca.pem")[0][0], "listeners[0].tls.client_ca")
+
+
+class Words(SecrecyTestCase):
+    def test_a_dump_has_paths_and_no_content(self) -> None:
+        node = self.load().node
+        text = dump(node)
+        self.assertIn(str(self.directory / "a.key"), text)
+        self.assertNotIn("BEGIN", text)
+        file = self.directory / "again.yaml"
+        file.write_text(text)
+        self.assertEqual(load(str(file), {}).node, node)
+
+    def test_a_replaced_file_is_a_difference(self) -> None:
+        before = self.load().node
+        self.put(authority().issue("example.org"))
+        after = self.load().node
+        texts = [str(change) for change in diff(before, after)]
+        self.assertEqual(len(texts), 2, texts)
+        self.assertIn("tls.certificates changed from", texts[0])
+        self.assertIn("sha256", texts[0])
+        self.assertTrue(texts[1].endswith("tls.certificates.key changed"), texts)
+
+    def test_alpn_of_a_relay_has_no_effect(self) -> None:
+        """Which protocol is spoken, a relay does not know."""
+        [(path, message)] = self.warned(
+            listener={"protocol": "tcp", "pool": "app"}, alpn=["http/1.1"]
+        )
+        self.assertEqual(path, "listeners[0].tls.alpn")
+        self.assertIn("no effect", message)

@@ -1,0 +1,75 @@
+"""The same with clients that speak TLS: what waits, holds back and ends connections, over again."""
+
+from tests.edge import (
+    test_attempts,
+    test_bodies,
+    test_compression,
+    test_keepalive,
+    test_limits,
+    test_mirror,
+    test_pipelining,
+    test_service,
+    test_timeouts,
+    test_tunnels,
+)
+from tests.support.secure import OverTls
+
+
+class Attempts(OverTls, test_attempts.Gone):
+    pass
+
+
+class EarlyAnswers(OverTls, test_bodies.EarlyAnswers):
+    pass
+
+
+class Compressed(OverTls, test_compression.Streams):
+    pass
+
+
+class Mirrors(OverTls, test_mirror.Trouble):
+    pass
+
+
+class Copies(OverTls, test_mirror.Bounds):
+    pass
+
+
+class Sizes(OverTls, test_keepalive.Sizes):
+    pass
+
+
+class Memory(OverTls, test_limits.Memory):
+    pass
+
+
+class Bounds(OverTls, test_pipelining.Bounds):
+    pass
+
+
+class Drain(OverTls, test_service.Drain):
+    pass
+
+
+class Close(OverTls, test_service.Close):
+    pass
+
+
+class Clients(OverTls, test_timeouts.Clients):
+    pass
+
+
+class Readers(OverTls, test_timeouts.Readers):
+    pass
+
+
+class Backends(OverTls, test_timeouts.Backends):
+    pass
+
+
+class Tunnels(OverTls, test_tunnels.Tunnels):
+    pass
+
+
+class Relays(OverTls, test_tunnels.Relays):
+    pass

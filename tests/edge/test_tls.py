@@ -1,0 +1,514 @@
+"""TLS towards clients."""
+
+from dataclasses import replace
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.authority import SERVER_ONLY, Authority, Issued, authority, issued
+from tests.support.edge import GET, OK, UPLOAD, Rig, get, ok
+from tests.support.secure import SecureClient, client_context, secure
+from veloflux.core.model.tls import Document, ListenerTls
+from veloflux.edge import handshake
+
+
+def tls(*certificates: Issued, **fields: Any) -> ListenerTls:
+    found = certificates or (issued("example.org"),)
+    return ListenerTls(tuple(each.model for each in found), **fields)
+
+
+class TlsTestCase(SynchronousTestCase):
+    def rig(self, *certificates: Issued, **fields: Any) -> Rig:
+        limits = fields.pop("limits", None)
+        listener = fields.pop("listener", {})
+        return Rig(self, limits=limits, listener={"tls": tls(*certificates, **fields), **listener})
+
+    def tcp_rig(self, **fields: Any) -> Rig:
+        return self.rig(listener={"protocol": "tcp", "pool": "app"}, **fields)
+
+
+class Termination(TlsTestCase):
+    def test_a_request_and_its_answer(self) -> None:
+        rig = self.rig()
+        client = secure(rig)
+        for _ in range(3):
+            client.send(GET)
+            request = rig.backend.request()
+            self.assertEqual(request.field(b"x-forwarded-proto"), b"https")
+            self.assertIn(b"proto=https", request.field(b"forwarded") or b"")
+            rig.backend.answer(OK)
+            self.assertEqual(client.answer().status, 200)
+        entry = rig.entries(3)[0]
+        self.assertEqual(entry["scheme"], "https")
+        self.assertEqual(entry["tls"]["version"], "TLSv1.3")
+        self.assertEqual(entry["tls"]["sni"], "example.org")
+        self.assertIn("AES", entry["tls"]["cipher"])
+
+    def test_nothing_of_it_on_the_wire(self) -> None:
+        rig = self.rig()
+        client = secure(rig)
+        client.send(GET)
+        rig.backend.request()
+        rig.backend.answer(ok(b"a secret body"))
+        self.assertEqual(client.answer().body, b"a secret body")
+        self.assertNotIn(b"secret", client.wire)
+
+    def test_in_single_bytes(self) -> None:
+        rig = self.rig()
+        client = secure(rig)
+        client.tls.send(GET)
+        for byte in client.tls.bio_read(1 << 16):
+            client.send_raw(bytes([byte]))
+        rig.backend.request()
+        rig.backend.answer(OK)
+        self.assertEqual(client.answer().status, 200)
+
+    def test_requests_in_one_read_with_the_handshakes_end(self) -> None:
+        rig = self.rig()
+        peer = rig.connect()
+        assert peer is not None
+        connection = SSL.Connection(client_context(), None)
+        connection.set_connect_state()
+        client = SecureClient(rig.reactor, peer, connection)
+        with self.assertRaises(SSL.WantReadError):
+            connection.do_handshake()
+        client._say()
+        client._listen()
+        connection.do_handshake()
+        client.send(GET)
+        rig.backend.request()
+        rig.backend.answer(OK)
+        self.assertEqual(client.answer().status, 200)
+
+    def test_large_bodies_both_ways(self) -> None:
+        rig = self.rig()
+        body = bytes(range(256)) * 4096
+        client = secure(rig)
+        client.send(
+            b"POST / HTTP/1.1\r\nHost: example.org\r\nContent-Length: 1048576\r\n\r\n" + body
+        )
+        self.assertEqual(rig.backend.request().body, body)
+        rig.backend.answer(ok(body))
+        self.assertEqual(client.answer().body, body)
+
+    def test_tls_1_2(self) -> None:
+        rig = self.rig()
+        context = client_context()
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        client = secure(rig, context=context)
+        client.send(GET)
+        rig.backend.request()
+        rig.backend.answer(OK)
+        self.assertEqual(client.answer().status, 200)
+        agreed = rig.entry()["tls"]
+        self.assertEqual(agreed["version"], "TLSv1.2")
+        self.assertIn("ECDHE", agreed["cipher"])
+
+    def test_a_relayed_connection(self) -> None:
+        rig = self.tcp_rig()
+        client = secure(rig, alpn=[b"http/1.1"])
+        self.assertEqual(client.tls.get_alpn_proto_negotiated(), b"")
+        client.send(b"ping")
+        self.assertEqual(rig.backend.received, b"ping")
+        rig.backend.connection.send(b"pong")
+        self.assertEqual(client.received, b"pong")
+        client.finish()
+        self.assertEqual(rig.backend.connection.ending, "finished")
+        rig.backend.connection.send(b" and on")
+        self.assertEqual(client.received, b"pong and on")
+        rig.backend.connection.close()
+        self.assertEqual(client.received, b"pong and on")
+        self.assertTrue(client.has_heard_goodbye)
+        self.assertEqual(client.ending, "closed")
+        self.assertEqual(rig.entry()["termination"], "--")
+
+    def test_after_a_proxy_header(self) -> None:
+        rig = self.rig(listener={"proxy_protocol": True})
+        peer = rig.connect()
+        assert peer is not None
+        connection = SSL.Connection(client_context(), None)
+        connection.set_connect_state()
+        client = SecureClient(rig.reactor, peer, connection)
+        client.send_raw(b"PROXY TCP4 192.0.2.9 203.0.113.5 40001 443\r\n")
+        client.shake()
+        client.send(GET)
+        self.assertEqual(rig.backend.request().field(b"x-forwarded-for"), b"192.0.2.9")
+        rig.backend.answer(OK)
+        self.assertEqual(client.answer().status, 200)
+        entry = rig.entry()
+        self.assertEqual((entry["client_ip"], entry["peer_ip"]), ("192.0.2.9", "198.51.100.7"))
+
+
+class Ends(TlsTestCase):
+    def test_with_a_goodbye_where_all_is_said(self) -> None:
+        rig = self.rig()
+        client = secure(rig)
+        client.send(get(lines=b"Connection: close\r\n"))
+        rig.backend.request()
+        rig.backend.answer(OK)
+        self.assertEqual(client.answer().status, 200)
+        self.assertTrue(client.has_heard_goodbye)
+        self.assertEqual(client.ending, "closed")
+
+    def test_without_one_where_an_answer_is_cut(self) -> None:
+        """A body that only the end delimits must not look whole."""
+        rig = self.rig()
+        client = secure(rig)
+        client.send(b"GET / HTTP/1.0\r\nHost: example.org\r\n\r\n")
+        rig.backend.request()
+        rig.backend.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        rig.backend.connection.reset()
+        self.assertIn(b"hello", client.received)
+        self.assertFalse(client.has_heard_goodbye)
+        self.assertEqual(client.ending, "reset")
+
+    def test_a_client_that_says_goodbye_is_gone(self) -> None:
+        rig = self.rig()
+        client = secure(rig)
+        client.close()
+        self.assertEqual(client.ending, "closed")
+        self.assertEqual(rig.reactor.descriptors, 0)
+
+    def test_a_client_that_leaves_without_a_word(self) -> None:
+        rig = self.rig()
+        client = secure(rig)
+        client.send(GET)
+        rig.backend.request()
+        client.bare.close()
+        self.assertEqual(rig.entry()["termination"], "CH")
+        self.assertEqual(rig.reactor.descriptors, 0)
+
+    def test_what_is_no_tls_after_the_handshake(self) -> None:
+        rig = self.rig()
+        client = secure(rig)
+        client.send_raw(b"\x17\x03\x03\x00\x20" + bytes(32))
+        self.assertEqual(client.ending, "reset")
+        self.assertEqual(rig.errors("handshake"), 1)
+        self.assertEqual(rig.gauge("veloflux_connections", "web"), 0)
+
+    def test_an_upload_that_is_torn_is_not_passed_on_as_whole(self) -> None:
+        rig = self.rig()
+        client = secure(rig)
+        client.send(UPLOAD + b"5\r\nhello\r\n")
+        client.bare.close()
+        self.assertEqual(rig.backend.connection.ending, "reset")
+
+
+class Handshakes(TlsTestCase):
+    """T3, T4, L3"""
+
+    def test_has_a_deadline(self) -> None:
+        """L3: whether it says nothing, or a byte now and then."""
+        rig = self.rig(limits={"header_timeout_s": 2.0})
+        silent = rig.connect()
+        slow = rig.connect()
+        assert silent is not None
+        assert slow is not None
+        for byte in b"\x16\x03\x01\x02":
+            slow.near.arrive(bytes([byte]))
+            rig.wait(0.6)
+        self.assertEqual((silent.ending, slow.ending), ("reset", "reset"))
+        self.assertEqual(rig.errors("timeout"), 1)
+        self.assertEqual(rig.reactor.descriptors, 0)
+
+    def test_the_oldest_makes_room(self) -> None:
+        """T4"""
+        self.patch(handshake, "MOST", 3)
+        rig = self.rig()
+        peers = [rig.connect() for _ in range(3)]
+        client = secure(rig)
+        self.assertIsNone(client.problem)
+        self.assertEqual([peer and peer.ending for peer in peers], ["reset", None, None])
+        self.assertEqual(rig.errors("crowded"), 1)
+
+    def test_counts_what_is_no_handshake(self) -> None:
+        """T4"""
+        for wire, kind in (
+            (GET, "http_request"),
+            (b"\x00" * 64, "not_tls"),
+            (b"\x16\x03\x01\xff\xff" + b"x" * 64, "not_tls"),
+            (b"\x16\x03\x01\x00\x04\x01\x00\x00\x00", "handshake"),
+        ):
+            rig = self.rig()
+            peer = rig.connect()
+            assert peer is not None
+            peer.near.arrive(wire)
+            rig.reactor.turn()
+            self.assertEqual(peer.ending, "closed", wire)
+            self.assertEqual(rig.errors(kind), 1, (wire, rig._counts))
+            self.assertEqual(rig.reactor.descriptors, 0)
+
+    def test_refuses_what_is_old(self) -> None:
+        """T3"""
+        context = client_context()
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        rig = self.rig(min_version="1.3")
+        client = secure(rig, context=context)
+        self.assertIsNotNone(client.problem)
+        self.assertEqual(rig.errors("version"), 1)
+
+    def test_refuses_ciphers_without_forward_secrecy(self) -> None:
+        """T3"""
+        context = client_context()
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        context.set_cipher_list(b"AES128-GCM-SHA256:AES256-SHA:ECDHE-ECDSA-AES128-SHA")
+        rig = self.rig()
+        client = secure(rig, context=context)
+        self.assertIsNotNone(client.problem)
+        self.assertEqual(rig.errors("cipher"), 1)
+
+    def test_agrees_on_what_is_spoken(self) -> None:
+        rig = self.rig()
+        for offered, agreed in (
+            ([b"h2", b"http/1.1"], b"http/1.1"),
+            ([b"http/1.1"], b"http/1.1"),
+            ([b"spdy/1"], b""),
+            ([], b""),
+        ):
+            client = secure(rig, alpn=offered)
+            self.assertEqual(client.tls.get_alpn_proto_negotiated(), agreed)
+
+    def test_one_under_way_may_finish_while_the_worker_drains(self) -> None:
+        rig = self.rig()
+        late = rig.connect()
+        assert late is not None
+        rig.service.drain()
+        rig.wait(0.5)
+        self.assertIsNone(late.ending)
+        rig.wait(1.0)
+        self.assertEqual(late.ending, "reset")
+        self.assertEqual(rig.service.connections, 0)
+
+
+class Certificates(TlsTestCase):
+    """T1"""
+
+    def shown(self, client: SecureClient) -> Any:
+        self.assertIsNone(client.problem)
+        found = client.tls.get_peer_certificate(as_cryptography=True)
+        assert found is not None
+        return found
+
+    def test_are_chosen_by_name(self) -> None:
+        first, exact, wildcard = (
+            issued("first.example"),
+            issued("a.b.example", "c.example"),
+            issued("*.b.example"),
+        )
+        rig = self.rig(first, wildcard, exact)
+        for name, expected in (
+            ("a.b.example", exact),
+            ("A.B.Example", exact),
+            ("c.example", exact),
+            ("x.b.example", wildcard),
+            ("x.y.b.example", first),
+            ("b.example", first),
+            ("unknown.example", first),
+            (None, first),
+            ("192.0.2.1", first),
+            ("a" * 250, first),
+        ):
+            client = secure(rig, name)
+            self.assertEqual(self.shown(client), expected.certificate, name)
+
+    def test_of_other_hosts_are_no_way_to_a_host(self) -> None:
+        """T1: domain fronting"""
+        rig = self.rig(issued("a.example"), issued("*.b.example"))
+        for name, host, status in (
+            ("a.example", b"a.example", 200),
+            ("a.example", b"A.Example:8443", 200),
+            ("a.example", b"x.b.example", 421),
+            ("x.b.example", b"y.b.example", 200),
+            ("x.b.example", b"a.example", 421),
+            (None, b"a.example", 200),
+            (None, b"192.0.2.1", 421),
+        ):
+            client = secure(rig, name)
+            client.send(get(host=host))
+            if status == 200:
+                rig.backend.request()
+                rig.backend.answer(OK)
+            self.assertEqual(client.answer().status, status, (name, host))
+
+    def test_a_misdirected_request_keeps_the_connection(self) -> None:
+        rig = self.rig(issued("a.example"))
+        client = secure(rig, "a.example")
+        client.send(get(host=b"b.example"))
+        self.assertEqual(client.answer().status, 421)
+        client.send(get(host=b"a.example"))
+        rig.backend.request()
+        rig.backend.answer(OK)
+        self.assertEqual(client.answer().status, 200)
+
+    def test_for_an_address(self) -> None:
+        rig = self.rig(issued("192.0.2.1", "2001:db8::1"))
+        for host in (b"192.0.2.1", b"[2001:db8::1]"):
+            client = secure(rig, None)
+            client.send(get(host=host))
+            rig.backend.request()
+            rig.backend.answer(OK)
+            self.assertEqual(client.answer().status, 200)
+
+    def test_are_replaced_in_place(self) -> None:
+        """X12: who is connected notices nothing."""
+        old, new = authority().issue("example.org"), authority().issue("example.org")
+        rig = self.rig(old)
+        before = secure(rig)
+        self.assertEqual(self.shown(before), old.certificate)
+        [listener] = rig.snapshot.listeners
+        rig.change(listeners=(replace(listener, tls=tls(new)),))
+        self.assertEqual(self.shown(secure(rig)), new.certificate)
+        before.send(GET)
+        rig.backend.request()
+        rig.backend.answer(OK)
+        self.assertEqual(before.answer().status, 200)
+
+    def test_that_openssl_refuses_refuse_the_snapshot(self) -> None:
+        rig = self.rig()
+        [listener] = rig.snapshot.listeners
+        one, other = issued("example.org").model, issued("a.example").model
+        mixed = ListenerTls((replace(one, key=other.key),))
+        with self.assertRaises(ValueError) as caught:
+            rig.change(listeners=(replace(listener, tls=mixed),))
+        self.assertIn("key values mismatch", str(caught.exception))
+        self.assertIsNone(secure(rig).problem)
+
+    def test_never_show_a_key(self) -> None:
+        model = issued("example.org").model
+        self.assertNotIn("PRIVATE", repr(model))
+        self.assertNotIn("BEGIN", repr(model))
+
+
+class Sessions(TlsTestCase):
+    """T2, T3"""
+
+    def ask(self, rig: Rig, client: SecureClient) -> None:
+        client.send(GET)
+        rig.backend.request()
+        rig.backend.answer(OK)
+        self.assertEqual(client.answer().status, 200)
+
+    def test_are_resumed(self) -> None:
+        for version in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            rig = self.rig()
+            context = client_context()
+            context.set_max_proto_version(version)
+            first = secure(rig, context=context)
+            self.ask(rig, first)
+            again = secure(rig, context=context, session=first.tls.get_session())
+            self.ask(rig, again)
+            self.assertTrue(resumed(again), version)
+
+    def test_are_not_resumed_by_old_keys(self) -> None:
+        rig = self.rig(limits={"keepalive_timeout_s": 1.0})
+        context = client_context()
+        first = secure(rig, context=context)
+        self.ask(rig, first)
+        rig.reactor.advance(13 * 3600)
+        rig.reactor.turn()
+        again = secure(rig, context=context, session=first.tls.get_session())
+        self.ask(rig, again)
+        self.assertFalse(resumed(again))
+
+    def test_are_not_taken_to_another_listener(self) -> None:
+        """T2"""
+        rig = self.rig()
+        [listener] = rig.snapshot.listeners
+        other = replace(listener, name="other", address=replace(listener.address, port=8081))
+        rig.change(listeners=(listener, other))
+        context = client_context()
+        first = secure(rig, context=context)
+        self.ask(rig, first)
+        again = secure(rig, context=context, session=first.tls.get_session(), port=1)
+        self.ask(rig, again)
+        self.assertFalse(resumed(again))
+
+    def test_are_not_resumed_where_certificates_are_asked_for(self) -> None:
+        """T2: each connection shows its certificate."""
+        rig = self.rig(client_ca=Document("/ca.pem", authority().pem))
+        context = client_context(shown=issued("client"))
+        first = secure(rig, context=context)
+        self.ask(rig, first)
+        again = secure(rig, context=context, session=first.tls.get_session())
+        self.ask(rig, again)
+        self.assertFalse(resumed(again))
+
+    def test_are_kept_when_nothing_is_different(self) -> None:
+        rig = self.rig()
+        context = client_context()
+        first = secure(rig, context=context)
+        self.ask(rig, first)
+        rig.change(tracing=True)
+        again = secure(rig, context=context, session=first.tls.get_session())
+        self.ask(rig, again)
+        self.assertTrue(resumed(again))
+
+
+def resumed(client: SecureClient) -> bool:
+    from cryptography.hazmat.bindings.openssl.binding import Binding
+
+    return bool(Binding.lib.SSL_session_reused(client.tls._ssl))
+
+
+class ClientCertificates(TlsTestCase):
+    """T2, S27"""
+
+    def setUp(self) -> None:
+        self.clients = Authority("Clients")
+
+    def secret_rig(self, **fields: Any) -> Rig:
+        return self.rig(client_ca=Document("/ca.pem", self.clients.pem), **fields)
+
+    def test_the_subject_is_passed_on(self) -> None:
+        rig = self.secret_rig()
+        shown = self.clients.issue(subject="alice")
+        client = secure(rig, context=client_context(shown=shown))
+        client.send(get(lines=b'X-Forwarded-Client-Cert: Subject="CN=mallory"\r\n'))
+        value = rig.backend.request().field(b"x-forwarded-client-cert") or b""
+        self.assertIn(b'Subject="CN=alice"', value)
+        self.assertNotIn(b"mallory", value)
+
+    def test_cannot_be_forged(self) -> None:
+        """S27: by whomever, and however it is written"""
+        for name in (b"X-Forwarded-Client-Cert", b"x_forwarded_client_cert"):
+            rig = self.rig()
+            client = secure(rig)
+            client.send(get(lines=name + b': Subject="CN=root"\r\n'))
+            self.assertNotIn(b"root", rig.backend.received)
+
+    def test_a_trusted_proxy_that_shows_its_own_has_no_word_on_others(self) -> None:
+        rig = self.secret_rig(listener={"trusted_proxies": ("198.51.100.7",)})
+        client = secure(rig, context=client_context(shown=self.clients.issue(subject="proxy")))
+        client.send(get(lines=b'X-Forwarded-Client-Cert: Subject="CN=mallory"\r\n'))
+        request = rig.backend.request()
+        self.assertIn(b"CN=proxy", request.field(b"x-forwarded-client-cert") or b"")
+        self.assertNotIn(b"mallory", rig.backend.received)
+
+    def test_a_subject_cannot_end_its_line(self) -> None:
+        """S26"""
+        rig = self.secret_rig()
+        shown = self.clients.issue(subject='a"\r\nX-Admin: 1\r\n;Subject="b\u00e9')
+        client = secure(rig, context=client_context(shown=shown))
+        client.send(GET)
+        request = rig.backend.request()
+        self.assertIsNone(request.field(b"x-admin"))
+        value = request.field(b"x-forwarded-client-cert") or b""
+        self.assertEqual(value.count(b'"'), 2)
+        self.assertEqual(value.count(b";"), 1)
+
+    def test_bad_ones_are_refused(self) -> None:
+        """T2"""
+        for shown, kind in (
+            (None, "no_client_certificate"),
+            (Authority("Others").issue(subject="a"), "client_certificate"),
+            (self.clients.issue(subject="a", days=-2), "client_certificate"),
+            (self.clients.issue(subject="a", usage=SERVER_ONLY), "client_certificate"),
+        ):
+            rig = self.secret_rig()
+            client = secure(rig, context=client_context(shown=shown))
+            client.shake()
+            self.assertEqual(client.received, b"")
+            self.assertIsNotNone(client.problem, kind)
+            self.assertEqual(rig.errors(kind), 1, rig._counts)
+            self.assertEqual(client.ending, "closed")

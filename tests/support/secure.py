@@ -1,0 +1,161 @@
+"""The far end of a TLS connection, in the hands of the test: it reads and writes clear text."""
+
+import contextlib
+import functools
+from typing import Any
+
+from OpenSSL import SSL, crypto
+
+from tests.support.authority import Authority, Issued, authority, issued
+from tests.support.edge import Client, Rig
+from tests.support.memory import Peer, StockReactor
+from veloflux.core.model.tls import ListenerTls
+
+
+def client_context(trusted: Authority | None = None, shown: Issued | None = None) -> SSL.Context:
+    """What a client of ours speaks by."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    store = context.get_cert_store()
+    assert store is not None
+    store.add_cert(crypto.X509.from_cryptography((trusted or authority()).certificate))
+    context.set_verify(SSL.VERIFY_PEER)
+    if shown is not None:
+        context.use_certificate(shown.certificate)
+        context.use_privatekey(shown.key)
+    return context
+
+
+class SecureClient(Client):
+    """A client over TLS; made by `secure`, which makes its handshake."""
+
+    def __init__(self, reactor: StockReactor, peer: Peer, tls: SSL.Connection) -> None:
+        super().__init__(reactor, peer)
+        self.tls = tls
+        self.problem: Exception | None = None
+        self.has_heard_goodbye = False
+        self._heard = 0
+        self._clear = bytearray()
+
+    def shake(self) -> None:
+        """Go on with the handshake for as long as it goes on."""
+        for _ in range(10):
+            self._listen()
+            try:
+                self.tls.do_handshake()
+            except SSL.WantReadError:
+                pass
+            except SSL.Error as problem:
+                self.problem = problem
+            self._say()
+            if self.problem is not None:
+                return
+
+    @property
+    def received(self) -> bytes:
+        self._listen()
+        with contextlib.suppress(SSL.WantReadError):
+            try:
+                while True:
+                    self._clear += self.tls.recv(1 << 16)
+            except SSL.ZeroReturnError:
+                self.has_heard_goodbye = True
+            except SSL.WantReadError:
+                raise
+            except SSL.Error as problem:
+                self.problem = problem
+        return bytes(self._clear)
+
+    @property
+    def wire(self) -> bytes:
+        """What came, as it came."""
+        return bytes(self._peer.received)
+
+    @property
+    def bare(self) -> Client:
+        """The same connection, past TLS."""
+        return Client(self._reactor, self._peer)
+
+    def queue(self, wire: bytes) -> None:
+        while wire:
+            wire = wire[self.tls.send(wire) :]
+        self._encrypted()
+
+    def send_raw(self, wire: bytes) -> None:
+        """Past TLS."""
+        super().queue(wire)
+        self._reactor.turn()
+
+    def finish(self) -> None:
+        self.say_goodbye()
+        super().finish()
+
+    def close(self) -> None:
+        self.say_goodbye()
+        super().close()
+
+    def say_goodbye(self) -> None:
+        """Without letting the loop turn."""
+        with contextlib.suppress(SSL.Error):
+            self.tls.shutdown()
+        self._encrypted()
+
+    def _listen(self) -> None:
+        received = self._peer.received
+        if len(received) > self._heard:
+            self.tls.bio_write(bytes(received[self._heard :]))
+            self._heard = len(received)
+
+    def _encrypted(self) -> None:
+        with contextlib.suppress(SSL.WantReadError):
+            while True:
+                super().queue(self.tls.bio_read(1 << 16))
+
+    def _say(self) -> None:
+        self._encrypted()
+        self._reactor.turn()
+
+
+def secure(
+    rig: Rig,
+    name: str | None = "example.org",
+    *,
+    context: SSL.Context | None = None,
+    session: Any = None,
+    alpn: list[bytes] | None = None,
+    host: str = "198.51.100.7",
+    port: int = 0,
+) -> SecureClient:
+    """A connection with its handshake made, or failed: then `problem` says why."""
+    peer = rig.connect(host, port)
+    assert peer is not None, "turned away"
+    tls = SSL.Connection(context or client_context(), None)
+    tls.set_connect_state()
+    if name is not None:
+        tls.set_tlsext_host_name(name.encode("latin-1"))
+    if alpn:
+        tls.set_alpn_protos(alpn)
+    if session is not None:
+        tls.set_session(session)
+    client = SecureClient(rig.reactor, peer, tls)
+    client.shake()
+    return client
+
+
+class OverTls:
+    """Mixed into a test case: the clients of its rigs speak TLS."""
+
+    listener_fields = {"tls": ListenerTls((issued("example.org", "a", "b", "h").model,))}
+
+    @staticmethod
+    def client_of(reactor: StockReactor, peer: Peer) -> SecureClient:
+        tls = SSL.Connection(_context(), None)
+        tls.set_connect_state()
+        client = SecureClient(reactor, peer, tls)
+        client.shake()
+        assert client.problem is None, client.problem
+        return client
+
+
+@functools.cache
+def _context() -> SSL.Context:
+    return client_context()

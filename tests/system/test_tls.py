@@ -1,0 +1,200 @@
+"""TLS from real clients: Python's ssl, curl and openssl."""
+
+import contextlib
+import http.client
+import json
+import signal
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+
+from tests.support.authority import Authority, Issued, authority
+from tests.support.case import SystemTestCase, ask, relaying, settings, text
+from tests.support.daemon import PATIENCE_S, wait_for
+from tests.support.secure import client_context
+
+
+class TlsSystemTestCase(SystemTestCase):
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir(parents=True)
+        self.ca = self.directory / "ca.pem"
+        self.ca.write_bytes(authority().pem)
+
+    def store(self, name: str, issued: Issued) -> dict[str, str]:
+        """Put a pair where the daemon finds it."""
+        cert, key = self.directory / f"{name}.pem", self.directory / f"{name}.key"
+        for path, content in ((cert, issued.pem), (key, issued.key_pem)):
+            fresh = path.with_suffix(".new")
+            fresh.write_bytes(content)
+            fresh.chmod(0o600)
+            fresh.rename(path)
+        return {"cert": str(cert), "key": str(key)}
+
+    def tls(self, *names: str, **more: Any) -> dict[str, Any]:
+        pairs = [self.store(name, authority().issue(name)) for name in names or ("localhost",)]
+        return {"tls": {"certificates": pairs, **more}}
+
+    def trusting(self, **more: Any) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.ca), **more)
+
+    @contextlib.contextmanager
+    def connected(
+        self, port: int, name: str = "localhost", context: ssl.SSLContext | None = None
+    ) -> Iterator[ssl.SSLSocket]:
+        with (
+            socket.create_connection(("127.0.0.1", port), PATIENCE_S) as plain,
+            (context or self.trusting()).wrap_socket(plain, server_hostname=name) as secure,
+        ):
+            yield secure
+
+    def https(
+        self, port: int, context: ssl.SSLContext | None = None
+    ) -> http.client.HTTPSConnection:
+        client = http.client.HTTPSConnection(
+            "localhost", port, timeout=PATIENCE_S, context=context or self.trusting()
+        )
+        self.addCleanup(client.close)
+        return client
+
+    def run_client(self, *command: str, send: str = "") -> str:
+        done = subprocess.run(
+            command, input=send, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        return done.stdout + done.stderr
+
+    def serial(self, port: int, name: str = "localhost") -> int:
+        """That of the certificate shown."""
+        with self.connected(port, name) as secure:
+            certificate = secure.getpeercert()
+            assert certificate is not None
+            return int(str(certificate["serialNumber"]), 16)
+
+
+class Clients(TlsSystemTestCase):
+    def test_of_python(self) -> None:
+        backend = self.backend()
+        daemon = self.daemon(settings(backend.address, listener=self.tls()))
+        client = self.https(daemon.port())
+        for _ in range(3):
+            self.assertEqual(ask(client)[0], 200)
+        wait_for("the log", lambda: daemon.access_log.count("\n") == 3)
+        entry = json.loads(daemon.access_log.splitlines()[0])
+        self.assertEqual(entry["scheme"], "https")
+        self.assertEqual(entry["tls"]["sni"], "localhost")
+
+    def test_curl(self) -> None:
+        daemon = self.daemon(settings(self.backend().address, listener=self.tls()))
+        url = f"https://localhost:{daemon.port()}/"
+        for version in ("--tlsv1.3", "--tls-max=1.2"):
+            version_options = version.split("=")
+            said = self.run_client(
+                "curl", "-sSv", *version_options, "--cacert", str(self.ca), url, url
+            )
+            self.assertEqual(said.count("< HTTP/1.1 200"), 2, said)
+            self.assertIn("ALPN", said)
+
+    def test_openssl(self) -> None:
+        daemon = self.daemon(settings(self.backend().address, listener=self.tls()))
+        at = f"localhost:{daemon.port()}"
+        options = ["-CAfile", str(self.ca), "-verify_return_error", "-servername", "localhost"]
+        request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        said = self.run_client(
+            "openssl", "s_client", "-connect", at, "-ign_eof", *options, send=request
+        )
+        self.assertIn("Verify return code: 0 (ok)", said)
+        self.assertIn("HTTP/1.1 200", said)
+        for flags, why in (
+            (["-tls1_1"], "protocol"),
+            (["-tls1_2", "-cipher", "AES128-SHA"], "handshake failure"),
+        ):
+            said = self.run_client("openssl", "s_client", "-connect", at, *flags)
+            self.assertIn(why, said, flags)
+        # T3: renegotiation is off
+        said = self.run_client(
+            "openssl", "s_client", "-connect", at, "-tls1_2", *options, send="R\n"
+        )
+        self.assertRegex(said, "no renegotiation|closed|errno")
+
+    def test_a_relayed_connection_may_be_half_closed(self) -> None:
+        def serve(connection: socket.socket) -> None:
+            said = b""
+            while piece := connection.recv(4096):
+                said += piece
+            connection.sendall(b"you said " + said)
+            connection.close()
+
+        server = self.server(serve)
+        daemon = self.daemon(relaying(server.address, listener=self.tls()))
+        with self.connect(daemon.port()) as plain:
+            client = SSL.Connection(client_context(), plain)
+            plain.setblocking(True)
+            client.set_connect_state()
+            client.sendall(b"hello")
+            # Says goodbye, and listens on (RFC 8446 section 6.1).
+            client.shutdown()
+            heard = b""
+            with self.assertRaises(SSL.ZeroReturnError):
+                while True:
+                    heard += client.recv(4096)
+        self.assertEqual(heard, b"you said hello")
+
+    def test_that_show_a_certificate(self) -> None:
+        """T2"""
+        clients = Authority("Clients")
+        (self.directory / "clients.pem").write_bytes(clients.pem)
+        listener = self.tls(client_ca=str(self.directory / "clients.pem"))
+        backend = self.backend()
+        daemon = self.daemon(settings(backend.address, listener=listener))
+        pair = self.store("alice", clients.issue(subject="alice"))
+        context = self.trusting()
+        context.load_cert_chain(pair["cert"], pair["key"])
+        self.assertEqual(ask(self.https(daemon.port(), context))[0], 200)
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            ask(self.https(daemon.port()))
+        self.wait_for_metric(
+            daemon, 1, "veloflux_protocol_errors_total", kind="no_client_certificate"
+        )
+
+
+class Files(TlsSystemTestCase):
+    def test_are_read_again_on_sighup(self) -> None:
+        """X12: without a lost connection"""
+        configuration = settings(self.backend().address, listener=self.tls(), workers=2)
+        daemon = self.daemon(configuration)
+        client = self.https(daemon.port())
+        self.assertEqual(ask(client)[0], 200)
+        fresh = authority().issue("localhost")
+        self.store("localhost", fresh)
+        daemon.reload(text(configuration))
+        daemon.wait_for_log(" is in force")
+        self.assertEqual(self.serial(daemon.port()), fresh.certificate.serial_number)
+        self.assertEqual(ask(client)[0], 200)
+        self.assertNotIn("BEGIN", daemon.output)
+
+    def test_that_do_not_belong_together_change_nothing(self) -> None:
+        """C2"""
+        configuration = settings(self.backend().address, listener=self.tls())
+        daemon = self.daemon(configuration)
+        before = self.serial(daemon.port())
+        self.store("other", authority().issue("localhost"))
+        (self.directory / "other.pem").rename(self.directory / "localhost.pem")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("is not the key of the certificate")
+        self.assertEqual(self.serial(daemon.port()), before)
+        self.assertEqual(ask(self.https(daemon.port()))[0], 200)
+
+    def test_of_many_hosts(self) -> None:
+        """T1"""
+        listener = self.tls("localhost", "*.b.example", "a.b.example")
+        daemon = self.daemon(settings(self.backend().address, listener=listener))
+        serials = {self.serial(daemon.port(), f"{name}.b.example") for name in ("a", "x", "y")}
+        self.assertEqual(len(serials), 2)
+        client = self.https(daemon.port())
+        self.assertEqual(ask(client, headers={"Host": "a.b.example"})[0], 421)
+        self.assertEqual(ask(client)[0], 200)

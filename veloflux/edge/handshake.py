@@ -1,0 +1,139 @@
+"""A client's connection while its TLS handshake is under way; what is above it comes after that.
+
+A handshake costs more than most requests, and one that is never finished costs memory. So each has
+a deadline, and a listener has so many under way at most: one more, and the oldest, which has had
+its chance, makes room.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure as TwistedFailure
+
+from veloflux.core.wire.preface import Preface
+from veloflux.edge.deadlines import Timed
+from veloflux.edge.terms import UnnamedError, words
+from veloflux.edge.tls import Tls
+
+if TYPE_CHECKING:
+    from veloflux.edge.listener import Listener
+
+# Handshakes under way at one listener of one worker.
+MOST = 1024
+# Seconds that a draining process, or a removed listener, gives to a handshake.
+_DRAIN_S = 1.0
+
+# What OpenSSL says, by a part of it, and what it is counted as.
+_KINDS = (
+    ("http request", "http_request"),
+    ("did not return a certificate", "no_client_certificate"),
+    ("certificate verify failed", "client_certificate"),
+    ("no shared cipher", "cipher"),
+    ("unsupported protocol", "version"),
+    ("version too low", "version"),
+    ("wrong version number", "not_tls"),
+    ("record layer failure", "not_tls"),
+    ("alert", "alert"),
+    ("unexpected eof", "truncated"),
+)
+
+
+def kind_of(problem: Exception | None) -> str:
+    """What a failure is counted as."""
+    if problem is None:
+        return "truncated"
+    said = words(problem).lower()
+    return next((kind for part, kind in _KINDS if part in said), "handshake")
+
+
+class Secured(Tls, Timed):
+    """The server's end. Until the handshake is through it is the listener's connection, then
+    `protocol` is."""
+
+    descriptors = 1
+    # What a PROXY header said of the connection, and who sent it.
+    preface: Preface | None = None
+    sender = ""
+    _is_counted = False
+
+    def __init__(self, listener: "Listener", peer: str) -> None:
+        assert listener.terms is not None
+        self.terms = listener.terms
+        self._deadlines = listener.plane.deadlines
+        super().__init__(self.terms.begin(self._deadlines.now()))
+        self.listener = listener
+        self.peer = peer
+
+    def connectionMade(self) -> None:
+        under_way = self.listener.handshakes
+        if len(under_way) >= MOST:
+            next(iter(under_way)).make_room()
+        under_way[self] = None
+        self.listener.join(self)
+        self._is_counted = True
+        timeout_s = self.listener.limits.header_timeout_s
+        self._deadlines.arm(self, self._deadlines.now() + timeout_s)
+
+    def established(self) -> None:
+        listener = self.listener
+        try:
+            agreement = self.terms.agreement(self.tls)
+        except (UnnamedError, ValueError):
+            self._refuse("client_subject")
+            return
+        self._leave()
+        if listener.is_removed:
+            listener.rejected["removed"] += 1
+            self.abortConnection()
+            return
+        protocol: Any = listener.build_secured(self.peer, agreement)
+        protocol.agreement = agreement
+        protocol.preface = self.preface
+        protocol.sender = self.sender
+        self.protocol = protocol
+        protocol.makeConnection(self)
+        if listener.is_draining:
+            protocol.drain()
+
+    def failed(self, problem: Exception | None) -> None:
+        if problem is not None or (self._is_counted and self.has_begun):
+            self.listener.count_error("tls", kind_of(problem))
+        self.has_begun = False
+
+    def make_room(self) -> None:
+        """There are too many."""
+        self._refuse("crowded")
+
+    def drain(self, patience_s: float = 0.0) -> None:
+        """The process is going, or the listener is: the handshake may be nearly through."""
+        until = self._deadlines.now() + max(_DRAIN_S, patience_s)
+        if until < self.deadline:
+            self._deadlines.arm(self, until)
+
+    def abandon(self) -> None:
+        """The process goes now."""
+        self.abortConnection()
+
+    def expire(self, now: float) -> None:
+        self._refuse("timeout")
+
+    def connectionLost(self, reason: TwistedFailure = connectionDone) -> None:
+        if self._is_counted and self.has_begun:
+            # Who says nothing at all only looks whether somebody listens.
+            self.listener.count_error("tls", "truncated")
+        self._leave()
+        super().connectionLost(reason)
+
+    def _refuse(self, kind: str) -> None:
+        if self.has_begun or kind != "timeout":
+            self.listener.count_error("tls", kind)
+        self.has_begun = False
+        self._leave()
+        self.abortConnection()
+
+    def _leave(self) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self.listener.handshakes.pop(self, None)
+            self.listener.leave(self)
+            self._deadlines.disarm(self)
