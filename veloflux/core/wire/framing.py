@@ -96,6 +96,21 @@ class UntilClose:
         return data
 
 
+class Framed:
+    """A body whose end and trailers another layer tells, as HTTP/2's frames do; whoever hears of
+    them sets `done` and `trailers`."""
+
+    __slots__ = ("done", "trailers")
+    rest = b""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.trailers = b""
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+
 class Chunked:
     """A chunked body; extensions are checked and dropped, trailers checked and kept.
 
@@ -201,7 +216,7 @@ class Chunked:
         self.trailers = b"".join(
             match[0]
             for match in grammar.ANY_FIELD.finditer(block, 1)
-            if b"_" not in match[1] and not _forbidden(match[1].lower())
+            if is_trailer(match[1].lower())
         )
         self.done = True
         return end + 4
@@ -212,7 +227,7 @@ class Chunked:
         return error
 
 
-Body = Counted | Chunked | UntilClose
+Body = Counted | Chunked | Framed | UntilClose
 
 
 def encode(payload: bytes, body: Body) -> bytes:
@@ -222,5 +237,6 @@ def encode(payload: bytes, body: Body) -> bytes:
     return coded + b"0\r\n%b\r\n" % body.trailers if body.done else coded
 
 
-def _forbidden(name: bytes) -> bool:
-    return name in _NOT_IN_TRAILERS or name.startswith(b"x-forwarded-")
+def is_trailer(name: bytes) -> bool:
+    """Whether a field of this name (lower case) may come after a body."""
+    return not (name in _NOT_IN_TRAILERS or name.startswith(b"x-forwarded-") or b"_" in name)
