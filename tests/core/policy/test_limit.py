@@ -76,6 +76,24 @@ class LimiterTests(SynchronousTestCase):
         self.assertFalse(limiter.decide(memory, b"k", 5.0 + wait / 2).allowed)
         self.assertTrue(limiter.decide(memory, b"k", 5.0 + wait + 2e-9).allowed)
 
+    @given(
+        rate=RATES,
+        burst=BURSTS,
+        keys=st.lists(st.integers(0, 20), min_size=1, max_size=60),
+        gap=st.floats(0, 1),
+    )
+    def test_a_peek_says_what_would_be_decided_and_changes_nothing(
+        self, rate: float, burst: int, keys: list[int], gap: float
+    ) -> None:
+        """Also where there are more clients than places."""
+        limiter, cells = Limiter(rate, burst), bytearray(size(1))
+        memory = Debts(memoryview(cells), SECRET)
+        for n, key in enumerate(keys):
+            before = bytes(cells)
+            seen = limiter.peek(memory, b"%d" % key, n * gap)
+            self.assertEqual(bytes(cells), before)
+            self.assertEqual(seen, limiter.decide(memory, b"%d" % key, n * gap))
+
     def test_a_refused_request_costs_nothing(self) -> None:
         limiter, memory = Limiter(1, 1), debts()
         self.assertTrue(limiter.decide(memory, b"k", 0).allowed)

@@ -40,6 +40,10 @@ class Quota:
         """Whether the request may go on, from a client with this address; if it may, it counts."""
         return self._limiter.decide(debts, self._scope + self._whose(head, client), now)
 
+    def peek(self, head: RequestHead, client: str, debts: Memory, now: float) -> Decision:
+        """What `decide` would say now; nothing counts by it."""
+        return self._limiter.peek(debts, self._scope + self._whose(head, client), now)
+
     def lines(self, decision: Decision) -> bytes:
         """The header lines that tell the client where it stands."""
         return b'%bRateLimit: "veloflux";r=%d;t=%d\r\n' % (

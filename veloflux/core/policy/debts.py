@@ -50,6 +50,17 @@ class Debts:
 
     def place(self, key: bytes) -> int:
         """Where the TAT of `key` is from now on."""
+        place, mark, is_there = self._find(key)
+        if not is_there:
+            self._cells[place - SLOTS_PER_BUCKET] = mark
+        return place
+
+    def look(self, key: bytes) -> int:
+        """The TAT that is at the `place` of `key`; nothing changes by it."""
+        return self._cells[self._find(key)[0]]
+
+    def _find(self, key: bytes) -> tuple[int, int, bool]:
+        """The place of `key`, its fingerprint, and whether that stands there already."""
         keyed = self._keyed.copy()
         keyed.update(key)
         found: tuple[int, int, int] = _DIGEST.unpack(keyed.digest())
@@ -57,18 +68,16 @@ class Debts:
         one, other = one & self._mask, other & self._mask
         first: tuple[int, ...] = _BUCKET.unpack_from(self._memory, one * _BUCKET.size)
         if mark in first[:SLOTS_PER_BUCKET]:
-            return one * _WORDS + SLOTS_PER_BUCKET + first.index(mark)
+            return one * _WORDS + SLOTS_PER_BUCKET + first.index(mark), mark, True
         second: tuple[int, ...] = _BUCKET.unpack_from(self._memory, other * _BUCKET.size)
         if mark in second[:SLOTS_PER_BUCKET]:
-            return other * _WORDS + SLOTS_PER_BUCKET + second.index(mark)
+            return other * _WORDS + SLOTS_PER_BUCKET + second.index(mark), mark, True
         owed, there = first[SLOTS_PER_BUCKET:], one
         least = min(owed)
         if min(second[SLOTS_PER_BUCKET:]) < least:
             owed, there = second[SLOTS_PER_BUCKET:], other
             least = min(owed)
-        spare = there * _WORDS + owed.index(least)
-        self._cells[spare] = mark
-        return spare + SLOTS_PER_BUCKET
+        return there * _WORDS + SLOTS_PER_BUCKET + owed.index(least), mark, False
 
     def get(self, place: int) -> int:
         """The TAT at a place, in nanoseconds; 0 if nothing was ever there."""

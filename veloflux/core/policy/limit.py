@@ -30,6 +30,9 @@ class Memory(Protocol):
     def place(self, key: bytes) -> int:
         """Where the TAT of `key` is from now on."""
 
+    def look(self, key: bytes) -> int:
+        """The TAT that is where the one of `key` would be; nothing changes by it."""
+
     def get(self, place: int) -> int:
         """The TAT at a place."""
 
@@ -77,14 +80,25 @@ class Limiter:
         """Whether a request of `key` may go on at `now`, in seconds; if it may, it counts."""
         moment = round(now * NS)
         place = memory.place(key)
+        ahead = self._ahead(memory.get(place), moment)
+        decision = self._judge(ahead)
+        if decision.allowed:
+            memory.set(place, moment + ahead + self._interval)
+        return decision
+
+    def peek(self, memory: Memory, key: bytes, now: float) -> Decision:
+        """What `decide` would say now; nothing counts by it."""
+        return self._judge(self._ahead(memory.look(key), round(now * NS)))
+
+    def _ahead(self, tat: int, moment: int) -> int:
         # What was found there may be another's, who had more time to use up than is granted here.
-        ahead = min(max(memory.get(place) - moment, 0), self._full)
+        return min(max(tat - moment, 0), self._full)
+
+    def _judge(self, ahead: int) -> Decision:
         spare = self._full - ahead - self._interval
         if spare < 0:
             return Decision(False, 0, ahead / NS, -spare / NS)
-        ahead += self._interval
-        memory.set(place, moment + ahead)
-        return Decision(True, spare // self._interval, ahead / NS, 0.0)
+        return Decision(True, spare // self._interval, (ahead + self._interval) / NS, 0.0)
 
 
 @lru_cache(maxsize=4096)
