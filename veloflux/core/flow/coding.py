@@ -21,6 +21,11 @@ def judge(rule: Rule, request: RequestHead, answer: ResponseHead) -> bytes | Non
     would get one, None when nobody would. What HEAD says is what GET would."""
     if not rule.covers(answer.status, answer.fields.length, answer.fields.kept):
         return None
+    return wanted(rule, request)
+
+
+def wanted(rule: Rule, request: RequestHead) -> bytes:
+    """The coding for the answers that the rule covers, IDENTITY for none."""
     fields = request.fields
     if not fields.minor:
         # HTTP/1.0 knows no chunks, and without them a broken end looks like a good one.

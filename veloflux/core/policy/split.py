@@ -21,6 +21,11 @@ class Split(Generic[T]):
         self._last = len(weighted) - 1
         self._sole = self._choices[0] if len(weighted) == 1 else None
 
+    @property
+    def needs_luck(self) -> bool:
+        """Whether there is more than one to pick."""
+        return self._last > 0
+
     def pick(self, luck: float) -> T | None:
         """The choice that `luck`, at least 0 and below 1, falls on; None when none has weight."""
         if self._last < 1:
