@@ -43,6 +43,20 @@ examples:
 exit status: 0 right, 1 errors, 2 warnings with --strict
 """
 
+_EXPLAIN = """\
+Says which route takes a request, what its policies say to it, which backend it goes to, and why not
+the others. Sends nothing and asks no daemon: every backend is taken as healthy and idle, and the
+client as new. What is left to chance is drawn anew each time; --seed repeats it.
+
+examples:
+  veloflux explain GET http://shop.example.org/cart
+  veloflux explain -c etc/veloflux.yaml POST https://example.org/api --header 'Content-Length: 99'
+  veloflux explain GET http://example.org/ --client-ip 10.1.2.3 -o json
+
+exit status: 0 a backend gets it, or a redirect or the like answers it; 1 the file has errors; 2
+wrong use; 4 no route takes it; 5 it is refused
+"""
+
 _RUN = """\
 Serves in the foreground, exactly as `twistd -n veloflux --config FILE` does. SIGHUP reads the file
 again; SIGTERM or Ctrl-C finishes the requests in flight and exits, a second one exits at once.
@@ -95,6 +109,27 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print one JSON object")
     check.add_argument("--strict", action="store_true", help="exit with 2 if there are warnings")
     check.set_defaults(run=_check, refuse=check.error)
+
+    explain = verbs.add_parser(
+        "explain", help="say where a request goes", description=_EXPLAIN, formatter_class=shape
+    )
+    explain.add_argument("method", metavar="METHOD", help="such as GET")
+    explain.add_argument("url", metavar="URL", help="http://host/path, as a client would write it")
+    explain.add_argument(
+        "-c", "--config", metavar="FILE", help="the configuration; veloflux.yaml if none is named"
+    )
+    explain.add_argument(
+        "-H", "--header", metavar="FIELD", action="append", default=[], help="one more header line"
+    )
+    explain.add_argument(
+        "--client-ip", metavar="IP", default="127.0.0.1", help="who connects; 127.0.0.1 if not said"
+    )
+    explain.add_argument(
+        "--listener", metavar="NAME", help="where; else the one with the URL's port, or the first"
+    )
+    explain.add_argument("--seed", type=int, metavar="N", help="draw the lots of this number")
+    explain.add_argument("-o", "--output", choices=("text", "json", "yaml"), default="text")
+    explain.set_defaults(run=_explain, refuse=explain.error)
 
     schema = verbs.add_parser(
         "schema", help="print the file's schema", description=_SCHEMA, formatter_class=shape
@@ -178,6 +213,16 @@ def _print_json(
         "counts": None if loaded is None else _counts(loaded),
     }
     print(json.dumps(answer, indent=2))
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from veloflux.explain import WrongUseError, run
+
+    try:
+        return run(options)
+    except WrongUseError as error:
+        options.refuse(str(error))
+        raise
 
 
 def _schema(options: argparse.Namespace) -> int:
