@@ -46,6 +46,7 @@ from veloflux.fleet.messages import (
     Routes,
     read_down,
 )
+from veloflux.fleet.trim import Trimmer, malloc_trim
 
 TALLY_S = 1.0
 # Tallies between two regular ones, when one could not take all.
@@ -133,6 +134,7 @@ class Child:
         self._watch.clock = clock
         self._deadline = 0.0
         self._late = 0
+        self._trimmer = Trimmer(malloc_trim())
         self._routes: list[Route] = []
         self._ready = -1
         self._building: Iterator[None] | None = None
@@ -239,7 +241,9 @@ class Child:
             self._log.failure("the tally failed")
             tally = Tally()
         # Always a word: who is silent is taken for one that hangs.
-        self.channel.send(Counted(tally, self._plane.connections))
+        connections = self._plane.connections
+        self.channel.send(Counted(tally, connections))
+        self._trimmer.look(connections)
 
     def _drain(self, deadline_s: float) -> None:
         deadline = self._clock.seconds() + deadline_s
