@@ -9,7 +9,7 @@ import ctypes
 from collections.abc import Callable
 
 # Connections by which a peak must exceed twice what is left of it, to be called a burst.
-_BURST = 32
+_BURST = 8
 
 
 def malloc_trim() -> Callable[[], None]:
