@@ -167,3 +167,46 @@ class Words(SecrecyTestCase):
         )
         self.assertEqual(path, "listeners[0].tls.alpn")
         self.assertIn("no effect", message)
+
+
+class Backends(SecrecyTestCase):
+    """T5"""
+
+    TLS = "pools[0].backends[0].tls"
+
+    def test_that_are_verified_are_the_default(self) -> None:
+        loaded = self.load(backend={"tls": {}})
+        self.assertEqual(loaded.warnings, ())
+        tls = loaded.node.snapshot.pools[0].backends[0].tls
+        assert tls is not None
+        self.assertFalse(tls.insecure_skip_verify)
+
+    def test_that_may_be_anybody_are_shown(self) -> None:
+        [(path, message)] = self.warned(backend={"tls": {"insecure_skip_verify": True}})
+        self.assertEqual(path, f"{self.TLS}.insecure_skip_verify")
+        self.assertIn("may be anybody", message)
+
+    def test_without_a_name_need_one(self) -> None:
+        unix = {"address": "unix:/run/app.sock"}
+        [(path, message)] = self.refused(backend={**unix, "tls": {}})
+        self.assertEqual(path, self.TLS)
+        self.assertIn("write server_name", message)
+        self.assertEqual(self.warned(backend={**unix, "tls": {"server_name": "app"}}), [])
+
+    def test_a_certificate_goes_with_its_key(self) -> None:
+        for half, missing in (({"cert": "a.pem"}, "key"), ({"key": "a.key"}, "cert")):
+            [(path, message)] = self.refused(backend={"tls": half})
+            self.assertEqual(path, self.TLS)
+            self.assertTrue(message.startswith(f"{missing} is missing"), message)
+        self.write("b.key", authority().issue("b").key_pem)
+        [(path, message)] = self.refused(backend={"tls": {"cert": "a.pem", "key": "b.key"}})
+        self.assertEqual(path, f"{self.TLS}.key")
+
+    def test_a_dump_says_the_same(self) -> None:
+        self.write("ca.pem", authority().pem)
+        tls = {"server_name": "app.internal", "ca": "ca.pem", "cert": "a.pem", "key": "a.key"}
+        node = self.load(backend={"tls": tls}).node
+        file = self.directory / "again.yaml"
+        file.write_text(dump(node))
+        self.assertEqual(load(str(file), {}).node, node)
+        self.assertNotIn("BEGIN", repr(node) + file.read_text())

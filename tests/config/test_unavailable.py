@@ -23,7 +23,6 @@ ASKED: tuple[tuple[str, str], ...] = (
     ("admin.cors_origins", SMALLEST + "admin: {cors_origins: ['https://a']}\n"),
     ("listeners[0].tls.alpn", with_listener(f"tls: {_TLS[:-1]}, alpn: [h2]}}")),
     ("pools[0].algorithm", with_pool("algorithm: adaptive")),
-    ("pools[0].backends[0].tls", with_backend("tls: {}")),
 )
 
 
@@ -66,12 +65,12 @@ class Unavailable(SynchronousTestCase):
                 self.assertIn(f'algorithm: "{name}" is not available', found[0].message)
 
     def test_is_validated_all_the_same(self) -> None:
-        found = problems(with_backend("tls: {insecure_skip_verify: 1, server_name: ''}"))
+        found = problems(SMALLEST + "admin: {tls: {certificates: [], min_version: '1.1'}}\n")
         self.assertEqual(
             [(problem.path, problem.code) for problem in found],
             [
-                ("pools[0].backends[0].tls", "unavailable"),
-                ("pools[0].backends[0].tls.insecure_skip_verify", "value"),
-                ("pools[0].backends[0].tls.server_name", "value"),
+                ("admin.tls", "unavailable"),
+                ("admin.tls.certificates", "value"),
+                ("admin.tls.min_version", "value"),
             ],
         )

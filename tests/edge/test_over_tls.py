@@ -12,7 +12,7 @@ from tests.edge import (
     test_timeouts,
     test_tunnels,
 )
-from tests.support.secure import OverTls
+from tests.support.secure import BackendsOverTls, OverTls
 
 
 class Attempts(OverTls, test_attempts.Gone):
@@ -72,4 +72,37 @@ class Tunnels(OverTls, test_tunnels.Tunnels):
 
 
 class Relays(OverTls, test_tunnels.Relays):
+    pass
+
+
+class EarlyAnswersFrom(BackendsOverTls, test_bodies.EarlyAnswers):
+    pass
+
+
+class AttemptsAt(BackendsOverTls, test_attempts.Gone):
+    pass
+
+
+class SizesFrom(BackendsOverTls, test_keepalive.Sizes):
+    def test_both_at_once(self) -> None:
+        """No record fits into its windows."""
+
+
+class BackendsAt(BackendsOverTls, test_timeouts.Backends):
+    pass
+
+
+class TunnelsTo(BackendsOverTls, test_tunnels.Tunnels):
+    pass
+
+
+class RelaysTo(BackendsOverTls, test_tunnels.Relays):
+    pass
+
+
+class TunnelsThrough(OverTls, BackendsOverTls, test_tunnels.Tunnels):
+    pass
+
+
+class RelaysThrough(OverTls, BackendsOverTls, test_tunnels.Relays):
     pass

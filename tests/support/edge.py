@@ -263,6 +263,9 @@ class Rig:
         self._network: dict[tuple[str, int], Backend] = {}
         kind = StockReactor if getattr(case, "has_stock_transports", False) else Reactor
         self.reactor = kind(self._connect)
+        self._backend_of: Callable[[StockReactor, Address], Backend] = getattr(
+            case, "backend_of", Backend
+        )
         # How connections are taken in, and what a listener needs for that.
         self._client_of: Callable[[StockReactor, Peer], Client] = getattr(case, "client_of", Client)
         listener = {**getattr(case, "listener_fields", {}), **(listener or {})}
@@ -270,7 +273,8 @@ class Rig:
             self.backend_at(Address(f"10.0.0.{n}", 80)) for n in range(1, backends + 1)
         ]
         if pools is None:
-            members = tuple(BackendModel(backend.address) for backend in self.backends)
+            fields = getattr(case, "backend_fields", {})
+            members = tuple(BackendModel(each.address, **fields) for each in self.backends)
             pools = (Pool("app", members, **(pool or {})),)
         self.log_path = case.mktemp()
         self.snapshot = Snapshot(
@@ -331,7 +335,7 @@ class Rig:
 
     def backend_at(self, address: Address) -> Backend:
         """Put a backend on the network."""
-        backend = Backend(self.reactor, address)
+        backend: Backend = self._backend_of(self.reactor, address)
         self._network[address.host, address.port] = backend
         return backend
 

@@ -7,9 +7,10 @@ from typing import Any
 from OpenSSL import SSL, crypto
 
 from tests.support.authority import Authority, Issued, authority, issued
-from tests.support.edge import Client, Rig
-from tests.support.memory import Peer, StockReactor
-from veloflux.core.model.tls import ListenerTls
+from tests.support.edge import Backend, BackendEnd, Client, End, Rig
+from tests.support.memory import Connector, Peer, StockReactor
+from veloflux.core.model.address import Address
+from veloflux.core.model.tls import BackendTls, Document, ListenerTls
 
 
 def client_context(trusted: Authority | None = None, shown: Issued | None = None) -> SSL.Context:
@@ -25,28 +26,35 @@ def client_context(trusted: Authority | None = None, shown: Issued | None = None
     return context
 
 
-class SecureClient(Client):
-    """A client over TLS; made by `secure`, which makes its handshake."""
+class _Secure(End):
+    """An end that speaks TLS."""
 
     def __init__(self, reactor: StockReactor, peer: Peer, tls: SSL.Connection) -> None:
         super().__init__(reactor, peer)
         self.tls = tls
         self.problem: Exception | None = None
         self.has_heard_goodbye = False
+        # What comes before TLS.
+        self.skipped = 0
         self._heard = 0
         self._clear = bytearray()
+
+    def step(self) -> None:
+        """Go on with the handshake by one step, without letting the loop turn."""
+        self._listen()
+        try:
+            self.tls.do_handshake()
+        except SSL.WantReadError:
+            pass
+        except SSL.Error as problem:
+            self.problem = problem
+        self._encrypted()
 
     def shake(self) -> None:
         """Go on with the handshake for as long as it goes on."""
         for _ in range(10):
-            self._listen()
-            try:
-                self.tls.do_handshake()
-            except SSL.WantReadError:
-                pass
-            except SSL.Error as problem:
-                self.problem = problem
-            self._say()
+            self.step()
+            self._reactor.turn()
             if self.problem is not None:
                 return
 
@@ -71,11 +79,12 @@ class SecureClient(Client):
         return bytes(self._peer.received)
 
     @property
-    def bare(self) -> Client:
+    def bare(self) -> End:
         """The same connection, past TLS."""
-        return Client(self._reactor, self._peer)
+        return End(self._reactor, self._peer)
 
     def queue(self, wire: bytes) -> None:
+        self.step()
         while wire:
             wire = wire[self.tls.send(wire) :]
         self._encrypted()
@@ -101,6 +110,7 @@ class SecureClient(Client):
 
     def _listen(self) -> None:
         received = self._peer.received
+        self._heard = max(self._heard, self.skipped)
         if len(received) > self._heard:
             self.tls.bio_write(bytes(received[self._heard :]))
             self._heard = len(received)
@@ -113,6 +123,49 @@ class SecureClient(Client):
     def _say(self) -> None:
         self._encrypted()
         self._reactor.turn()
+
+
+class SecureClient(_Secure, Client):
+    """A client over TLS; made by `secure`, which makes its handshake."""
+
+
+class SecureBackendEnd(_Secure, BackendEnd):
+    """One connection to a backend over TLS 1.3, which goes on when it is looked at."""
+
+
+class SecureBackend(Backend):
+    """A backend with a certificate of its own; `preface` is what comes before TLS.
+
+    `names` are what its connections were asked for, by SNI.
+    """
+
+    context: SSL.Context | None = None
+    preface = b""
+
+    def __init__(self, reactor: StockReactor, address: Address) -> None:
+        super().__init__(reactor, address)
+        self.show(issued(address.host))
+
+    def show(self, shown: Issued, clients: Authority | None = None) -> None:
+        """Use a certificate from now on, and ask for clients' of that authority."""
+        self.context = SSL.Context(SSL.TLS_METHOD)
+        self.context.use_certificate(shown.certificate)
+        self.context.use_privatekey(shown.key)
+        if clients is not None:
+            store = self.context.get_cert_store()
+            assert store is not None
+            store.add_cert(crypto.X509.from_cryptography(clients.certificate))
+            self.context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+
+    def _accept(self, connector: Connector) -> None:
+        tls = SSL.Connection(self.context, None)
+        tls.set_accept_state()
+        end = SecureBackendEnd(self.reactor, connector.socket.peer, tls)
+        end.skipped = len(self.preface)
+        if connector.state == "connecting":
+            self.connections.append(end)
+        connector.made()
+        end.step()
 
 
 def secure(
@@ -139,6 +192,13 @@ def secure(
     client = SecureClient(rig.reactor, peer, tls)
     client.shake()
     return client
+
+
+class BackendsOverTls:
+    """Mixed into a test case: the backends of its rigs speak TLS."""
+
+    backend_of = SecureBackend
+    backend_fields = {"tls": BackendTls(ca=Document("/ca.pem", authority().pem))}
 
 
 class OverTls:

@@ -17,6 +17,7 @@ from tests.support.authority import Authority, Issued, authority
 from tests.support.case import SystemTestCase, ask, relaying, settings, text
 from tests.support.daemon import PATIENCE_S, wait_for
 from tests.support.secure import client_context
+from tests.support.server import Server
 
 
 class TlsSystemTestCase(SystemTestCase):
@@ -198,3 +199,53 @@ class Files(TlsSystemTestCase):
         client = self.https(daemon.port())
         self.assertEqual(ask(client, headers={"Host": "a.b.example"})[0], 421)
         self.assertEqual(ask(client)[0], 200)
+
+
+class Backends(TlsSystemTestCase):
+    """T5"""
+
+    def secure_server(self, issued: Issued) -> Server:
+        """Answers requests over TLS, one on each connection."""
+        pair = self.store("backend", issued)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair["cert"], pair["key"])
+
+        def serve(plain: socket.socket) -> None:
+            # Whoever refuses the certificate is gone.
+            with (
+                contextlib.suppress(OSError),
+                context.wrap_socket(plain, server_side=True) as secure,
+            ):
+                if secure.recv(65536):
+                    secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
+                    secure.unwrap()
+
+        return self.server(serve)
+
+    def configuration(self, server: Server, **tls: Any) -> dict[str, Any]:
+        check = {"type": "http", "interval": "200ms", "rise": 1, "fall": 1, "path": "/"}
+        backends = [{"address": server.address, "tls": tls}]
+        return settings(pool={"backends": backends, "health_check": check})
+
+    def test_that_prove_who_they_are(self) -> None:
+        server = self.secure_server(authority().issue("127.0.0.1"))
+        daemon = self.daemon(self.configuration(server, ca=str(self.ca)))
+        self.assertEqual(self.get(daemon.port()), (200, "secret"))
+        daemon.wait_for_log("is healthy: answered with status 200")
+
+    def test_that_do_not(self) -> None:
+        server = self.secure_server(authority().issue("elsewhere.example"))
+        daemon = self.daemon(self.configuration(server, ca=str(self.ca)))
+        daemon.wait_for_log("is unhealthy: its certificate is not for 127.0.0.1")
+        configuration = self.configuration(server, ca=str(self.ca))
+        del configuration["pools"][0]["health_check"]
+        daemon = self.daemon(configuration)
+        status, body = self.get(daemon.port())
+        self.assertEqual(status, 502)
+        self.assertIn("prove who it is", body)
+
+    def test_of_which_nobody_wants_to_know(self) -> None:
+        server = self.secure_server(Authority("Others").issue("elsewhere.example"))
+        daemon = self.daemon(self.configuration(server, insecure_skip_verify=True))
+        self.assertEqual(self.get(daemon.port()), (200, "secret"))
+        self.assertIn("insecure_skip_verify", daemon.output)

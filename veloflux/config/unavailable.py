@@ -55,7 +55,6 @@ UNAVAILABLE: tuple[Unavailable, ...] = (
     _row("admin.cors_origins", _OUT, []),
     Unavailable(("listeners", "*", "tls", "alpn"), _has_http1, "add http/1.1, or leave it out"),
     Unavailable(("pools", "*", "algorithm"), _is_here, _ALGORITHMS, is_partial=True),
-    _row("pools.*.backends.*.tls", _OUT, None),
 )
 
 

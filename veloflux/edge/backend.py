@@ -14,6 +14,7 @@ from veloflux.edge.deadlines import Deadlines
 from veloflux.edge.ejection import Ejection
 from veloflux.edge.histogram import Histogram
 from veloflux.edge.tally import CODE_CLASSES, Counted, by_class, distribution
+from veloflux.edge.trust import Trust
 
 if TYPE_CHECKING:
     from veloflux.edge.pool import Pool
@@ -26,14 +27,15 @@ class Backend:
     `text` is what the log says of it. `idle` holds kept connections, the last used at the end;
     `answers` counts by the first digit of the status, with failures at 0. `durations` is for the
     metrics, `latency` for the picker. `weight` is the one in force, which slow start changes;
-    `since` is when it came to the pool or came back. `cell` is where other workers see its
-    `inflight`, None while nobody asks.
+    `since` is when it came to the pool or came back. `trust` is for TLS, None in clear text. `cell`
+    is where other workers see its `inflight`, None while nobody asks.
     """
 
     def __init__(
         self, pool: "Pool", model: BackendModel, since: float, deadlines: Deadlines
     ) -> None:
         self.pool = pool
+        self.model = model
         self.name = str(model.address)
         self.text = f'"pool":{pool.text},"backend":{json.dumps(self.name)}'
         # What it is called in a Host field when the client's own is not passed on.
@@ -49,6 +51,7 @@ class Backend:
         self.answers = [0] * len(CODE_CLASSES)
         self.durations = Histogram(LATENCY_BUCKETS)
         self.latency = PeakEwma()
+        self.trust: Trust | None = None
         # Whether its last request failed.
         self.is_failing = False
         # None where real traffic's verdict is not asked for.
@@ -62,8 +65,12 @@ class Backend:
         self.configure(model)
 
     def configure(self, model: BackendModel) -> None:
-        self.model = model
+        before, self.model = self.model, model
         self.address = model.address
+        self.trust = self.pool.trust_of(model)
+        if before.tls != model.tls:
+            # Those kept are with who was trusted before.
+            self.close_idle()
         self.weight = model.weight
         self.backup = model.backup
         self.enabled = model.enabled

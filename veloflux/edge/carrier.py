@@ -159,7 +159,14 @@ class Carrier:
 
     def dial(self, backend: Backend) -> None:
         self._dialling = Dialling(self, backend)
-        dial(self.plane.reactor, backend.address, self._dialling, self.pool.timeouts.connect_s)
+        connect_s = self.pool.timeouts.connect_s
+        reactor, address, dialling = self.plane.reactor, backend.address, self._dialling
+        if backend.trust is None:
+            dial(reactor, address, dialling, connect_s)
+        else:
+            version = self.pool.proxy_protocol
+            preface = b"" if version is None else self.preface_for(version)
+            dial(reactor, address, dialling, connect_s, backend.trust, preface)
 
     def refused(self, failure: Failure) -> None:
         """The dialled backend cannot be reached."""

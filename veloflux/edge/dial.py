@@ -11,13 +11,26 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from veloflux.core.flow import exchange
 from veloflux.core.model.address import Address
+from veloflux.edge.trust import RefusedError, Securing, Trust
 
 # What this machine ran out of, as opposed to what the backend refused.
 _OUT_OF = frozenset((errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS))
 
 
-def dial(reactor: Any, address: Address, factory: ClientFactory, timeout_s: float) -> None:
-    """Connect `factory` to `address`; it hears of a failure by `clientConnectionFailed`."""
+def dial(
+    reactor: Any,
+    address: Address,
+    factory: ClientFactory,
+    timeout_s: float,
+    trust: Trust | None = None,
+    preface: bytes = b"",
+) -> None:
+    """Connect `factory` to `address`; it hears of a failure by `clientConnectionFailed`.
+
+    With `trust`, over TLS, with `preface` before it; in clear text the protocol writes its own.
+    """
+    if trust is not None:
+        factory = Securing(reactor, factory, trust, timeout_s, preface)
     if address.path:
         reactor.connectUNIX(address.path, factory, timeout_s)
     elif isIPAddress(address.host) or isIPv6Address(address.host):
@@ -33,6 +46,8 @@ def dial(reactor: Any, address: Address, factory: ClientFactory, timeout_s: floa
 
 def failure_of(reason: TwistedFailure) -> exchange.Failure:
     """What a failed connection attempt means."""
+    if isinstance(reason.value, RefusedError):
+        return reason.value.failure
     if reason.check(error.TimeoutError, error.ConnectingCancelledError):
         return exchange.CONNECT_TIMEOUT
     if reason.check(error.DNSLookupError):

@@ -24,6 +24,7 @@ from veloflux.edge.mirror import Copy
 from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Pool
 from veloflux.edge.tally import Counted, increase
+from veloflux.edge.trust import Trusts
 
 LOG_FLUSH_S = 0.5
 # Routes whose counts are taken in one go: some two milliseconds' worth.
@@ -48,6 +49,7 @@ class Plane:
         self.deadlines = Deadlines(reactor)
         self.table: Table[Lane] = Table()
         self.pools: dict[str, Pool] = {}
+        self.trusts = Trusts()
         self.version = 0
         # Is told of a backend that our traffic has found bad: pool, backend, seconds, reason.
         self.on_ejected: Callable[[str, str, float, str], None] = lambda *_: None

@@ -23,6 +23,7 @@ from veloflux.edge.judge import Judge
 from veloflux.edge.queue import Queue
 from veloflux.edge.sticky import Sticky
 from veloflux.edge.tally import Counted, increase
+from veloflux.edge.trust import Trust, Trusts
 
 # For a pool that says nothing of how many may wait.
 _NO_BREAKER = CircuitBreaker()
@@ -41,6 +42,7 @@ class Home(Protocol):
     on_ejected: Callable[[str, str, float, str], None]
     wall: Callable[[], float]
     secret: bytes
+    trusts: Trusts
 
 
 class Picked(NamedTuple):
@@ -158,6 +160,10 @@ class Pool(Timed):
         backend = self.backends.get(name)
         if backend is not None:
             self.judge.believe(backend, seconds)
+
+    def trust_of(self, model: BackendModel) -> Trust | None:
+        """What a backend must prove; None in clear text."""
+        return self._home.trusts.of(model.tls, model.address)
 
     def returned(self, backend: Backend) -> None:
         """It is back among those that can be used, or as good as new."""
@@ -305,6 +311,7 @@ class _Nowhere:
     on_ejected: Any = None
     wall: Any = None
     secret = b""
+    trusts = Trusts()
 
 
 # Where there is none: it has no backends.

@@ -148,7 +148,8 @@ class RelayUpstream(Protocol):
             self.transport.loseConnection()
             return
         version = relay.pool.proxy_protocol
-        if version is not None:
+        if version is not None and relay.backend is not None and relay.backend.trust is None:
+            # Over TLS it has gone before that.
             self.transport.write(relay.preface_for(version))
         relay.couple(self)
 

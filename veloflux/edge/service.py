@@ -133,6 +133,11 @@ class Service:
         """
         self._discard_prepared()
         plane = self._plane
+        for pool in snapshot.pools:
+            for backend in pool.backends:
+                if backend.tls is not None:
+                    plane.trusts.prepare(backend.tls)
+                    yield
         pools = {
             model.name: plane.pools.get(model.name) or Pool(model, plane)
             for model in snapshot.pools
@@ -179,6 +184,7 @@ class Service:
                 plane.retired.extend(pool.retire())
                 self._gone.extend(pool.take())
         plane.pools = prepared.pools
+        plane.trusts.retain(each.tls for pool in snapshot.pools for each in pool.backends)
         plane.table = prepared.table
         plane.version = version
         plane.tracing = self._trace_bits if snapshot.tracing else None

@@ -81,7 +81,7 @@ class Tls(Protocol):
             self._tear(None)
 
     def writeConnectionLost(self) -> None:
-        if self.protocol is not None:
+        if hasattr(self.protocol, "writeConnectionLost"):
             self.protocol.writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -233,7 +233,8 @@ class Tls(Protocol):
             self._flush()
             self._tear(problem)
         elif self._has_heard_goodbye:
-            self.protocol.readConnectionLost()
+            finished = getattr(self.protocol, "readConnectionLost", self.loseConnection)
+            finished()
 
     def _flush(self, size: int = _READ_BYTES) -> None:
         """Send what OpenSSL has for the other end, `size` bytes at a time."""

@@ -62,7 +62,9 @@ class Upstream(Protocol, Timed):
             self.release(now)
         elif version is not None:
             self.is_private = True
-            self.transport.write(self.bridge.preface_for(version))
+            if self.backend.trust is None:
+                # Over TLS it has gone before that.
+                self.transport.write(self.bridge.preface_for(version))
             self.bridge.attached(self, now)
         else:
             self.bridge.attached(self, now)

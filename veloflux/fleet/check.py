@@ -20,6 +20,7 @@ from veloflux import __version__
 from veloflux.core.model.address import Address
 from veloflux.core.model.traffic import HealthCheck
 from veloflux.edge.dial import dial
+from veloflux.edge.trust import RefusedError, Trust
 
 # What is read of an answer, head and body; more is cut off.
 MAX_ANSWER_BYTES = 64 * 1024
@@ -51,15 +52,16 @@ class Check(ClientFactory):
         how: HealthCheck,
         on_verdict: Callable[[Verdict], None],
         preface: bytes = b"",
+        trust: Trust | None = None,
     ) -> None:
-        """`preface` is what the connection begins with."""
+        """`preface` is what the connection begins with, `trust` what its TLS must prove."""
         self.address = address
         self.how = how
-        self.preface = preface
+        self.preface = preface if trust is None else b""
         self._on_verdict: Callable[[Verdict], None] | None = on_verdict
         self._connected: _Connection | None = None
         self._deadline: IDelayedCall = reactor.callLater(how.timeout_s, self._too_late)
-        dial(reactor, address, self, how.timeout_s)
+        dial(reactor, address, self, how.timeout_s, trust, preface)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         if self._on_verdict is None:
@@ -173,6 +175,8 @@ def request(address: Address, path: str) -> bytes:
 def _explain(error: object) -> Verdict:
     if isinstance(error, DNSLookupError):
         return Verdict(False, "its name does not resolve")
+    if isinstance(error, RefusedError):
+        return Verdict(False, str(error))
     number = getattr(error, "osError", None)
     if isinstance(error, ConnectBindError) or number in _LOCAL:
         return Verdict(None, f"the check itself failed: {error}")

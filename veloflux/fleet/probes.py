@@ -13,16 +13,18 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from veloflux.core.model.address import Address
+from veloflux.core.model.tls import BackendTls
 from veloflux.core.model.traffic import HealthCheck, ProxyProtocol, Snapshot
 from veloflux.core.policy.health import Health, State
 from veloflux.core.wire.preface import own_preface
+from veloflux.edge.trust import Trust, Trusts
 from veloflux.fleet.check import Check, Verdict
 
 # The first checks of many backends are spread over so much time for each.
 _SPACING_S = 0.002
 
-# A backend of a pool, how it is checked, and the PROXY header it wants.
-Key = tuple[str, Address, HealthCheck, ProxyProtocol | None]
+# A backend of a pool, how it is checked, the PROXY header it wants, and its TLS.
+Key = tuple[str, Address, HealthCheck, ProxyProtocol | None, BackendTls | None]
 
 
 class OnChange(Protocol):
@@ -60,6 +62,7 @@ class Probes:
         self._on_result = on_result
         self._luck = luck
         self._probes: dict[Key, _Probe] = {}
+        self._trusts = Trusts()
         self.counts = Counts()
 
     def configure(self, snapshot: Snapshot) -> None:
@@ -69,7 +72,7 @@ class Probes:
         that is no longer checked counts as usable.
         """
         wanted: list[Key] = [
-            (pool.name, backend.address, pool.health_check, pool.proxy_protocol)
+            (pool.name, backend.address, pool.health_check, pool.proxy_protocol, backend.tls)
             for pool in snapshot.pools
             if pool.health_check is not None
             for backend in pool.backends
@@ -87,8 +90,15 @@ class Probes:
         for key in new:
             spread = min(key[2].interval_s, _SPACING_S * len(new))
             self._probes[key] = _Probe(
-                self._reactor, key, spread, self._luck, self._on_change, self._ended
+                self._reactor,
+                key,
+                spread,
+                self._luck,
+                self._on_change,
+                self._ended,
+                self._trusts.of(key[4], key[1]),
             )
+        self._trusts.retain(key[4] for key in self._probes)
 
     def states(self) -> dict[tuple[str, str], State]:
         """The state of every checked backend, by pool and the text of its address."""
@@ -122,10 +132,12 @@ class _Probe:
         luck: Callable[[], float],
         on_change: OnChange,
         on_end: Callable[[Key, bool, float], None],
+        trust: Trust | None,
     ) -> None:
         self.health = Health(key[2].rise, key[2].fall)
         self._reactor = reactor
         self._key = key
+        self._trust = trust
         self._luck = luck
         self._on_change = on_change
         self._on_end = on_end
@@ -145,10 +157,10 @@ class _Probe:
         if self._check is not None:
             self._check.stop()  # its verdict is given, but the backend has not closed yet
         self._began = self._reactor.seconds()
-        _, address, how, version = self._key
+        _, address, how, version, _ = self._key
         # A check is on nobody's behalf.
         preface = b"" if version is None else own_preface(version)
-        self._check = Check(self._reactor, address, how, self._end, preface)
+        self._check = Check(self._reactor, address, how, self._end, preface, self._trust)
 
     def _end(self, verdict: Verdict) -> None:
         took = self._reactor.seconds() - self._began

@@ -35,6 +35,8 @@ NO_BACKEND = Failure(503, "SC", "no_backend", "No backend can take the request n
 REFUSED = Failure(503, "SC", "refused", "No backend accepts connections now.")
 UNRESOLVED = Failure(502, "SC", "unresolved", "The backend cannot be found.")
 CONNECT_TIMEOUT = Failure(504, "sC", "connect_timeout", "The backend cannot be reached in time.")
+TLS_FAILED = Failure(502, "SC", "tls", "The backend does not speak TLS as it should.")
+UNTRUSTED = Failure(502, "SC", "tls_untrusted", "The backend cannot prove who it is.")
 EXHAUSTED = Failure(503, "RC", "resources", "The proxy has no connection left for the backend.")
 CIRCUIT_OPEN = Failure(503, "PC", "circuit_open", "The backends have failed too often of late.")
 BUSY = Failure(503, "RQ", "busy", "Too many requests wait for a backend already.")
@@ -49,7 +51,7 @@ SLOW_BACKEND = Failure(504, "sD", "backend_stalled", "The backend stopped taking
 UNWANTED = Failure(502, "SH", "unwanted_status", "The backend answered with a failure.")
 
 # Failures in which no backend has seen a byte of the request: another may be tried.
-BEFORE_SENDING = frozenset((REFUSED, UNRESOLVED, CONNECT_TIMEOUT))
+BEFORE_SENDING = frozenset((REFUSED, UNRESOLVED, CONNECT_TIMEOUT, TLS_FAILED, UNTRUSTED))
 
 
 class Relay(NamedTuple):

@@ -31,6 +31,8 @@ FAILURES = frozenset(
         "refused",
         "unresolved",
         "connect_timeout",
+        "tls",
+        "tls_untrusted",
         "reset",
         "first_byte_timeout",
         "bad_answer",

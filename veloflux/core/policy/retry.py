@@ -25,13 +25,15 @@ _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"QUERY
 CAUSES: dict[str, Cause] = {
     "unresolved": "connect_failure",
     "connect_timeout": "connect_failure",
+    "tls": "connect_failure",
+    "tls_untrusted": "connect_failure",
     "refused": "refused",
     "reset": "reset_before_response",
 }
 # A status of `Retries.statuses`.
 _UNWANTED = "unwanted_status"
 # These took no time either; any number of backends is gone around.
-_AT_ONCE = frozenset(("refused", "unresolved"))
+_AT_ONCE = frozenset(("refused", "unresolved", "tls", "tls_untrusted"))
 # What a window of the budget lasts; Finagle's and Envoy's are as long.
 SPAN_S = 10.0
 _MOST_DOUBLINGS = 60
