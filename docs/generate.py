@@ -5,13 +5,17 @@ fails when a page is behind.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import get_args
 
 from veloflux.config.reference import markdown
 from veloflux.control.api.endpoint import OPEN
 from veloflux.control.api.endpoints.core import ROWS
+from veloflux.core.flow import exchange
+from veloflux.core.model import access_log
 from veloflux.core.model.metrics import FAMILIES
+from veloflux.core.model.traffic import Algorithm
 
 REFERENCE = Path(__file__).parent / "reference"
 METRICS = """\
@@ -39,6 +43,53 @@ A path under `/api/` also answers under `/api/v1/`. Errors are `application/prob
 """
 
 
+ACCESS_LOG = """\
+# The access log
+
+<!-- Made from its words by `make docs`. Change veloflux/core/model/access_log.py instead. -->
+
+One line for each request and each relayed connection, when it is over, as a JSON object (or in the
+combined format, which has fewer fields). What does not apply is empty or 0. Nothing in a value can
+end its string or the line. Queries, cookies and `Authorization` are never logged.
+[How to read it](../howto/why-there.md).
+"""
+
+
+def access_log_page() -> str:
+    """Every field, and all that may stand in those with words of their own."""
+    parts = [ACCESS_LOG, _table("field", access_log.FIELDS), TERMINATION]
+    parts.append(_table("code", access_log.TERMINATIONS))
+    parts.append("## `pick_reason`\n\nThe name of an algorithm when it had its way (")
+    parts[-1] += ", ".join(f"`{name}`" for name in get_args(Algorithm)) + "), or:\n"
+    parts.append(_table("reason", access_log.PICK_REASONS))
+    parts.append("## `error`\n\nOf a request that was answered here:\n")
+    parts.append(_table("error", access_log.REFUSALS))
+    parts.append("Of one for which no backend gave a good answer:\n")
+    failures = [each for each in vars(exchange).values() if isinstance(each, exchange.Failure)]
+    lines = ["| error | status | termination | |", "|---|---|---|---|"]
+    for each in failures:
+        lines.append(f"| `{each.reason}` | {each.status} | `{each.termination}` | {each.detail} |")
+    parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+TERMINATION = """\
+## `termination`
+
+Two letters, as users of HAProxy know them. The first says who ended it: `C` the client, `S` the
+server, which is the backend, `P` the proxy, `R` that a resource was used up, `L` that it was
+answered here; a small letter is a timeout. The second says in which phase: `R` the request, `Q` the
+queue, `C` connecting to a backend, `H` waiting for the head of the answer, `D` data.
+"""
+
+
+def _table(name: str, rows: Mapping[str, str]) -> str:
+    lines = [f"| {name} | |", "|---|---|"]
+    for word, meaning in rows.items():
+        lines.append(f"| {f'`{word}`' if word else '(empty)'} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
 def metrics() -> str:
     """Every family, and the buckets of the histograms."""
     lines = ["| family | kind | labels | |", "|---|---|---|---|"]
@@ -64,6 +115,7 @@ def admin_api() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "access-log.md": access_log_page,
     "admin-api.md": admin_api,
     "configuration.md": markdown,
     "metrics.md": metrics,
