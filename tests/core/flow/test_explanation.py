@@ -15,6 +15,7 @@ from veloflux.core.flow.idle import Idle
 from veloflux.core.flow.stages import Stages
 from veloflux.core.model.address import Address
 from veloflux.core.model.policies import Compression, Cors, Mirror, RateLimit
+from veloflux.core.model.resilience import StickySessions
 from veloflux.core.model.traffic import (
     Algorithm,
     Backend,
@@ -378,6 +379,25 @@ class Told(SynchronousTestCase):
         listener = Listener("web", Address("127.0.0.1", 80), trusted_proxies=("198.51.100.0/24",))
         found = told(route, head=head, listener=listener)
         self.assertEqual((found.client, found.answer), ("192.0.2.9", None))
+
+    def test_who_goes_back_to_a_backend_is_told(self) -> None:
+        servers = [Server("a"), Server("b", weight=0)]
+        model = Pool("one", (), sticky_sessions=StickySessions())
+        for stuck, verdict, backend in ((None, "skips", "a"), (servers[1], "applies", "b")):
+
+            class Known(Living):
+                def explain(
+                    self, head: RequestHead, client: str, now: float, stuck: Server | None = stuck
+                ) -> choose.Explanation:
+                    return self.chooser.explain((), b"", now, stuck)
+
+            place = Known("one", servers, "round_robin", 1)
+            place.model = model
+            route = Route("r", pools=(Share("one"),))
+            found = explain(request(), PEER, state([route], lambda name, place=place: place, _no))
+            assert found.choice is not None
+            self.assertEqual(found.choice.backend, backend)
+            self.assertEqual(self.steps(found), [("sticky_sessions", verdict)])
 
     def test_a_pool_without_a_backend_is_an_answer(self) -> None:
         found = explain(

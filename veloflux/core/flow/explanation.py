@@ -179,6 +179,7 @@ def _carried(
     answer: Answer | None = None
     if place is not None:
         choice = place.explain(head, so_far.client, state.now)
+        told += _remembered(place.model, choice.reason)
     if choice is None or choice.backend is None:
         if choice is not None and any(each.why_not == "full" for each in choice.standings):
             told.append(Step("queue", "applies", "waits until a backend may take one more"))
@@ -188,6 +189,14 @@ def _carried(
         told += steps.on_the_way_back(stages, head, admission.told, state.codings)
     pool = None if place is None else place.model
     return so_far._replace(steps=tuple(told), pool=pool, choice=choice, answer=answer)
+
+
+def _remembered(pool: Pool, reason: str) -> tuple[Step, ...]:
+    """Whether the client goes back to the backend it had."""
+    if pool.sticky_sessions is None:
+        return ()
+    cookie = f"a client with a good cookie {pool.sticky_sessions.cookie} goes back to its backend"
+    return (Step("sticky_sessions", "applies" if reason == "sticky" else "skips", cookie),)
 
 
 def _mirrored(model: Mirror, head: RequestHead, admission: Admission, luck: Luck) -> Step:
