@@ -75,7 +75,17 @@ class Peer:
         return [found for found in self.frames if type(found).__name__ == kind + "Frame"]
 
     def head(self, stream: int, fields: Sequence[Field] = GET, flags: int = END | WHOLE) -> bytes:
-        return frame(frames.HEADERS, flags, stream, self.encoder.encode(list(fields)))
+        """A block, in two frames or more if it is over the size of one."""
+        block = self.encoder.encode(list(fields))
+        if len(block) <= frames.MAX_FRAME:
+            return frame(frames.HEADERS, flags, stream, block)
+        first, rest = block[: frames.MAX_FRAME], block[frames.MAX_FRAME :]
+        wire = frame(frames.HEADERS, flags & ~WHOLE, stream, first)
+        for at in range(0, len(rest), frames.MAX_FRAME):
+            piece = rest[at : at + frames.MAX_FRAME]
+            is_last = at + len(piece) == len(rest)
+            wire += frame(frames.CONTINUATION, WHOLE if is_last else 0, stream, piece)
+        return wire
 
     def ask(self, stream: int, fields: Sequence[Field] = GET, flags: int = END | WHOLE) -> Any:
         """Open a stream; the events of it."""

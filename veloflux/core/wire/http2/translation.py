@@ -99,9 +99,7 @@ def trailers(fields: Fields | None) -> bytes:
     """
     if fields is None:
         raise malformed("The trailers are too many or too large.")
-    block = b"".join([b"%b: %b\r\n" % field for field in fields])
-    if _LINES.fullmatch(block) is None:
-        raise malformed("A trailer is not a field.")
+    _check_lines(b"".join([b"%b: %b\r\n" % field for field in fields]), len(fields))
     if any(name in _CONNECTION for name, _ in fields):
         raise malformed("A trailer is about the connection.")
     return b"".join([b"%b: %b\r\n" % field for field in fields if is_trailer(field[0])])
@@ -142,11 +140,16 @@ def _lines(fields: Fields, start: int) -> tuple[bytes, dict[bytes, bytes]]:
         lines.append(b"cookie: %b\r\n" % b"; ".join(crumbs))
     block = b"".join(lines)
     # A pseudo-field among them fails here too: its name is not a token.
-    if _LINES.fullmatch(block) is None:
-        raise malformed("A field is not a lower-case name and a value.")
+    _check_lines(block, len(lines))
     if seen.get(b"te", b"trailers").lower() != b"trailers":
         raise malformed("TE says something other than trailers.")
     return block, seen
+
+
+def _check_lines(block: bytes, count: int) -> None:
+    # As many ends of lines as there are fields: one inside a value would make two of it.
+    if block.count(b"\n") != count or _LINES.fullmatch(block) is None:
+        raise malformed("A field is not a lower-case name and a value.")
 
 
 def _expected(seen: dict[bytes, bytes], *, ended: bool) -> int:
