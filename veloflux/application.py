@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import blake2b
 from random import Random
 from typing import Any, TypeVar
@@ -40,6 +41,7 @@ from veloflux.fleet.notify import Notify
 from veloflux.fleet.probes import Probes
 from veloflux.fleet.process import Processes
 from veloflux.fleet.reload import Reloader
+from veloflux.fleet.renewal import Renewal
 from veloflux.fleet.secret import node_secret
 from veloflux.fleet.sockets import Sockets
 from veloflux.fleet.supervisor import Supervisor
@@ -104,7 +106,8 @@ def build(reactor: Any, path: str) -> Daemon:
         operator.configure(node.admin, node.data_dir)
         supervisor.secret = node_secret(node.data_dir)
 
-    console = _Console(reactor, probes, unlock)
+    renewal = Renewal(reactor, reloader, in_thread, lambda: datetime.now(UTC))
+    console = _Console(reactor, probes, unlock, renewal)
     site = admin_site(
         reactor, node.admin, services, operator, reactor.seconds, socket.gethostname()
     )
@@ -120,10 +123,14 @@ def build(reactor: Any, path: str) -> Daemon:
 
 
 class _Console:
-    """What runs beside the workers: the admin listener, that for metrics, and the checks."""
+    """What runs beside the workers: the admin listener, that for metrics, the checks, and looking
+    for certificates that were replaced."""
 
-    def __init__(self, reactor: Any, probes: Probes, unlock: Callable[[], None]) -> None:
+    def __init__(
+        self, reactor: Any, probes: Probes, unlock: Callable[[], None], renewal: Renewal
+    ) -> None:
         self._reactor = reactor
+        self._renewal = renewal
         self._probes = probes
         self._unlock = unlock
         self._sockets = Sockets()
@@ -138,6 +145,7 @@ class _Console:
     def start(self) -> None:
         self._unlock()
         self._sockets.listen()
+        self._renewal.start()
         for words, address, site in self._served:
             sock = self._sockets.of(address, 0)
             self._ports.append(self._reactor.adoptStreamPort(sock.fileno(), sock.family, site))
@@ -147,6 +155,7 @@ class _Console:
 
     async def stop(self) -> None:
         self._probes.stop()
+        self._renewal.stop()
         for port in self._ports:
             await port.stopListening()
         self._sockets.close()

@@ -31,7 +31,7 @@ def node(version: int, backend: str = "127.0.0.1:9001", **fields: object) -> Nod
     return Node(**{**usual, **fields})
 
 
-class ReloadTests(SynchronousTestCase):
+class ReloadTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
@@ -72,6 +72,8 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(self.refused.pop(), True)
         return error.problems
 
+
+class ReloadTests(ReloadTestCase):
     def test_the_first_configuration_is_told(self) -> None:
         self.assertEqual(self.applied, [node(1)])
         self.assertEqual(self.reloader.last, Last(1000.0))
@@ -209,3 +211,46 @@ class ReloadTests(SynchronousTestCase):
         same = self.applied[0]
         self.reads_as(replace(same, snapshot=replace(same.snapshot, version=2)))
         self.assertEqual(self.successResultOf(asked).version, 1)
+
+
+class RenewalTests(ReloadTestCase):
+    """X12: the same configuration with other files"""
+
+    def renewed(self, changed: Node) -> Deferred[None]:
+        async def find(before: Node) -> Node:
+            self.assertEqual(before, self.reloader.node)
+            return changed
+
+        return Deferred.fromCoroutine(self.reloader.renew(find))
+
+    def test_what_is_new_comes_into_force(self) -> None:
+        renewing = self.renewed(node(1, backend="127.0.0.1:9009"))
+        self.answer()
+        self.successResultOf(renewing)
+        self.assertEqual(self.supervisor.version, 2)
+        self.assertEqual(self.reloader.node.snapshot.version, 2)
+
+    def test_what_is_the_same_changes_nothing(self) -> None:
+        self.successResultOf(self.renewed(self.reloader.node))
+        self.assertEqual(self.supervisor.version, 1)
+
+    def test_a_reload_goes_first(self) -> None:
+        self.reloader.reload()
+        self.successResultOf(self.renewed(node(1, backend="127.0.0.1:9009")))
+        self.assertEqual(self.supervisor.version, 1)
+
+    def test_what_workers_refuse_changes_nothing(self) -> None:
+        before = self.reloader.node
+        renewing = self.renewed(node(1, backend="127.0.0.1:9009"))
+        self.spawner.processes[0].say(Refused(2, "OpenSSL does not take it"))
+        self.successResultOf(renewing)
+        self.assertEqual(self.reloader.node, before)
+        self.assertFalse(self.reloader.last.is_success)
+
+    def test_a_reload_waits_for_it(self) -> None:
+        renewing = self.renewed(node(1, backend="127.0.0.1:9009"))
+        self.reloader.reload()
+        self.assertEqual(self.reads, [])
+        self.answer()
+        self.successResultOf(renewing)
+        self.assertEqual(len(self.reads), 1)

@@ -178,6 +178,20 @@ class Files(TlsSystemTestCase):
         self.assertEqual(ask(client)[0], 200)
         self.assertNotIn("BEGIN", daemon.output)
 
+    def test_come_into_force_by_themselves(self) -> None:
+        """X12"""
+        daemon = self.daemon(settings(self.backend().address, listener=self.tls()))
+        client = self.https(daemon.port())
+        self.assertEqual(ask(client)[0], 200)
+        (self.directory / "localhost.pem").write_text("half a certi")
+        daemon.wait_for_log("has no certificate in PEM form")
+        fresh = authority().issue("localhost")
+        self.store("localhost", fresh)
+        daemon.wait_for_log("files were replaced; configuration 2 is in force")
+        self.assertEqual(self.serial(daemon.port()), fresh.certificate.serial_number)
+        self.assertEqual(ask(client)[0], 200)
+        self.assertNotIn("PRIVATE", daemon.output)
+
     def test_that_do_not_belong_together_change_nothing(self) -> None:
         """C2"""
         configuration = settings(self.backend().address, listener=self.tls())

@@ -5,7 +5,7 @@ of the next, which reads the file after they asked. A storm of requests therefor
 than reloading back to back.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from twisted.internet.defer import Deferred
@@ -94,6 +94,35 @@ class Reloader:
         self._waiting.append(asked)
         self._run()
         return asked
+
+    async def renew(self, find: Callable[[Node], Awaitable[Node]]) -> None:
+        """Bring into force what `find` makes of the configuration in force, which is that with the
+        present content of its files. Does nothing while something else is under way."""
+        if self._is_running or self._supervisor.is_draining:
+            return
+        self._is_running = True
+        try:
+            node = await find(self.node)
+            if node != self.node:
+                await self._bring(node)
+        except (ListenError, RolloutError) as error:
+            self._fail((str(error),))
+            self._log.error("{error}; what was there before is used on", error=error)
+        finally:
+            self._is_running = False
+            self._run()
+
+    async def _bring(self, node: Node) -> None:
+        self._tried += 1
+        node = replace(node, snapshot=replace(node.snapshot, version=self._tried))
+        texts = tuple(change.text for change in diff(self.node, node))
+        await self._supervisor.apply(node.snapshot, node.workers)
+        self._report(self._log.info, texts)
+        self._log.info(
+            "files were replaced; configuration {version} is in force",
+            version=self._supervisor.version,
+        )
+        self._settle(node)
 
     def _run(self) -> None:
         if self._waiting and not self._is_running:
