@@ -228,7 +228,7 @@ class Downstream(Protocol, Timed):
             return
         lane = self.plane.table.find(head.host, head.path, head.method, fields.value)
         if lane is None:
-            self._refuse(head, ProtocolError(404, "route", "No route leads there."), request_id)
+            self._refuse(head, exchange.unrouted(), request_id)
             return
         bridge = Bridge(self, head, lane, request_id, now)
         stages = lane.stages
@@ -237,8 +237,8 @@ class Downstream(Protocol, Timed):
             if stages.quota is not None:
                 self._count(bridge, stages.quota, now)
             if fields.length != 0:
-                limits, limit = self.limits, stages.route.max_body_bytes
-                limit = limits.max_body_bytes if limit is None else limit
+                limits = self.limits
+                limit = stages.body_limit(limits)
                 self.body = Upload(
                     exchange.request_body(head, limit),
                     limit,

@@ -106,6 +106,11 @@ def request_body(head: RequestHead, limit: int) -> Body:
     return Counted(length)
 
 
+def unrouted() -> ProtocolError:
+    """For a request that no route takes."""
+    return ProtocolError(404, "route", "No route leads there.")
+
+
 def misdirected() -> ProtocolError:
     """For a host that is none of the connection's certificate (RFC 9110 section 15.5.20)."""
     return ProtocolError(421, "misdirected", "This connection's certificate is for other hosts.")

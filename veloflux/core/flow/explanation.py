@@ -108,8 +108,7 @@ def explain(head: RequestHead, peer: str, state: State[S]) -> Explanation:
     )
     so_far = Explanation(client, None, standings, is_whole)
     if found is None:
-        problem = ProtocolError(404, "route", "No route leads there.")
-        return so_far._replace(answer=_answer(problem))
+        return so_far._replace(answer=_answer(exchange.unrouted()))
     stages = found.stages
     so_far = so_far._replace(route=stages.route.id, shares=stages.route.pools)
     admission = _admit(stages, head, client, state)
@@ -145,8 +144,7 @@ def _admit(stages: Stages, head: RequestHead, client: str, state: State[S]) -> A
     """Ask the route's gates, as the edge does; its limit is looked at, and does not count."""
     accept = decision = None
     told = b""
-    own = stages.route.max_body_bytes
-    limit = state.listener.limits.max_body_bytes if own is None else own
+    limit = stages.body_limit(state.listener.limits)
     problem: ProtocolError | None = None
     try:
         accept = stages.admit(head, client)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from veloflux.core.flow.exchange import CHECKED_METHODS, check_method
 from veloflux.core.flow.quota import Quota
-from veloflux.core.model.traffic import HeaderEdits, Redirect, Route
+from veloflux.core.model.traffic import HeaderEdits, Limits, Redirect, Route
 from veloflux.core.policy import cors
 from veloflux.core.policy.access import access
 from veloflux.core.wire.error import DeclinedError, ProtocolError
@@ -96,6 +96,11 @@ class Stages:
             lines = self._cors.preflight(head.fields.value)
             raise ProtocolError(204, "preflight", "It may, or not.", lines)
         return check_handshake(head) if head.fields.upgrade and self.route.websocket else None
+
+    def body_limit(self, limits: Limits) -> int:
+        """The bytes that a request's body may have at a listener with these limits, 0 for any."""
+        own = self.route.max_body_bytes
+        return limits.max_body_bytes if own is None else own
 
     def _is_question(self, head: RequestHead) -> bool:
         """Whether an OPTIONS is a browser's, about a request to come."""
