@@ -52,7 +52,7 @@ class Explain(SynchronousTestCase):
             route    shop
               not    beta: asks for another value of x-beta
               not    intern: has another path
-              nor    2 for other hosts
+              nor    2 for other hosts, with this path
 
             pool     app
             backend  127.0.0.1:9001 by ip_hash
@@ -167,3 +167,19 @@ class Explain(SynchronousTestCase):
         _, out, _ = self.explain("GET", "http://nowhere.example/")
         self.assertIn("answer   404 route", out)
         self.assertIn("Give a route this host and path", out)
+
+    def test_of_many_routes_the_near_ones_are_named(self) -> None:
+        more = "".join(f"  - {{id: r{n}, path_prefix: /p{n}, pool: app}}\n" for n in range(20))
+        Path(self.path).write_text(FILE + more)
+        _, out, _ = self.explain("GET", "http://a.example/p7/x")
+        self.assertIn("route    r7\n", out)
+        self.assertEqual(out.count("has another path"), 8)
+        self.assertIn(
+            "  nor    11 with other paths\n  nor    4 for other hosts, with this path\n", out
+        )
+        many = "".join(f"  - {{id: r{n}, path_prefix: /p{n}, pool: app}}\n" for n in range(99))
+        Path(self.path).write_text(FILE + many)
+        status, out, _ = self.explain("GET", "http://a.example/")
+        self.assertEqual(status, 4)
+        self.assertIn("  nor    many more\n", out)
+        self.assertFalse(self.plain("GET", "http://a.example/")["routes_complete"])

@@ -3,6 +3,7 @@
 Queries and the values of headers are left out where they may be secrets.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 from veloflux.core.flow.explanation import Explanation
 from veloflux.core.model.traffic import Listener, Pool
 from veloflux.core.wire.http1 import RequestHead
+
+# Routes with other paths that people are told by name.
+_NAMED = 8
 
 _WHY_NOT = {
     "less_specific": "matches too, but is less specific or comes later",
@@ -85,15 +89,21 @@ def lines(
 
 
 def _passed_over(found: Explanation) -> Iterator[str]:
-    elsewhere = 0
+    """Near routes by name; of those far off, which are all others, only how many."""
+    far: Counter[str] = Counter()
     for each in found.routes:
-        if each.why_not == "host":
-            elsewhere += 1
-        elif each.why_not:
+        far[each.why_not] += 1
+        if each.why_not == "host" or far["prefix"] > _NAMED:
+            continue
+        if each.why_not:
             yield f"  not    {each.route}: {_WHY_NOT[each.why_not].format(header=each.header)}"
-    if elsewhere or not found.is_whole:
-        some = f"{elsewhere} for other hosts" if found.is_whole else "many more"
-        yield f"  nor    {some}"
+    if not found.is_whole:
+        yield "  nor    many more"
+        return
+    if far["prefix"] > _NAMED:
+        yield f"  nor    {far['prefix'] - _NAMED} with other paths"
+    if far["host"]:
+        yield f"  nor    {far['host']} for other hosts, with this path"
 
 
 def _carried(found: Explanation, pool: Pool) -> Iterator[str]:
