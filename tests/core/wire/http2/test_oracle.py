@@ -202,12 +202,12 @@ _STEPS = st.lists(
         ),
     ),
     min_size=1,
-    max_size=25,
+    max_size=40,
 )
 
 
 class WithH2(SynchronousTestCase):
-    @settings(deadline=None, max_examples=100)
+    @settings(deadline=None, max_examples=300)
     @given(
         _STEPS, st.sampled_from((0, 1000, 65_535, 1 << 20)), st.sampled_from((0, 64, 4096)), CUTS
     )
