@@ -7,11 +7,13 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from docs import generate
+from tests.support.authority import issued
 from veloflux.config.load import load
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\((?P<target>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
 YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PEM = re.compile(r"tls/[\w-]+\.(?:pem|key)")
 FRAME = {
     "listeners": "listeners: [{address: 127.0.0.1:8080}]\n",
     "pools": "pools:\n"
@@ -59,9 +61,20 @@ class Examples(SynchronousTestCase):
                 shown += 1
                 with self.subTest(page.name, example=block[1]):
                     file = Path(self.mktemp())
-                    file.write_text(self.framed(block[1]))
+                    text = self.framed(block[1])
+                    file.write_text(text)
+                    self.store(file.parent, text)
                     self.assertIsNotNone(load(str(file), {}).node)
         self.assertGreater(shown, 3)
+
+    def store(self, directory: Path, text: str) -> None:
+        """Put certificates where the example has them."""
+        pair = issued("example.org")
+        for path in PEM.findall(text):
+            file = directory / path
+            file.parent.mkdir(exist_ok=True)
+            file.touch(0o600)
+            file.write_bytes(pair.key_pem if path.endswith(".key") else pair.pem)
 
     def framed(self, example: str) -> str:
         """The example, with the parts of a whole file that it leaves out."""

@@ -212,11 +212,14 @@ class Handshakes(TlsTestCase):
         self.assertEqual(rig.errors("timeout"), 1)
         self.assertEqual(rig.reactor.descriptors, 0)
 
-    def test_the_oldest_makes_room(self) -> None:
+    def test_the_oldest_makes_room_after_a_while(self) -> None:
         """T4"""
         self.patch(handshake, "MOST", 3)
         rig = self.rig()
         peers = [rig.connect() for _ in range(3)]
+        self.assertIsNone(rig.try_client())
+        self.assertEqual(rig.count("veloflux_connections_rejected_total", "handshakes"), 1)
+        rig.wait(2.5)
         client = secure(rig)
         self.assertIsNone(client.problem)
         self.assertEqual([peer and peer.ending for peer in peers], ["reset", None, None])

@@ -1,8 +1,8 @@
 """A client's connection while its TLS handshake is under way; what is above it comes after that.
 
 A handshake costs more than most requests, and one that is never finished costs memory. So each has
-a deadline, and a listener has so many under way at most: one more, and the oldest, which has had
-its chance, makes room.
+a deadline, and a listener has so many under way at most: for one more, the oldest makes room if it
+has had its chance; else the new one is turned away, since work that is half done is worth more.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Handshakes under way at one listener of one worker.
 MOST = 1024
+# Seconds in which a client that means it has finished, and a busy worker has come to it.
+CHANCE_S = 2.0
 # Seconds that a draining process, or a removed listener, gives to a handshake.
 _DRAIN_S = 1.0
 
@@ -55,6 +57,7 @@ class Secured(Tls, Timed):
     preface: Preface | None = None
     sender = ""
     _is_counted = False
+    _began = 0.0
 
     def __init__(self, listener: "Listener", peer: str) -> None:
         assert listener.terms is not None
@@ -65,14 +68,11 @@ class Secured(Tls, Timed):
         self.peer = peer
 
     def connectionMade(self) -> None:
-        under_way = self.listener.handshakes
-        if len(under_way) >= MOST:
-            next(iter(under_way)).make_room()
-        under_way[self] = None
+        self.listener.handshakes[self] = None
         self.listener.join(self)
         self._is_counted = True
-        timeout_s = self.listener.limits.header_timeout_s
-        self._deadlines.arm(self, self._deadlines.now() + timeout_s)
+        self._began = self._deadlines.now()
+        self._deadlines.arm(self, self._began + self.listener.limits.header_timeout_s)
 
     def established(self) -> None:
         listener = self.listener
@@ -100,9 +100,12 @@ class Secured(Tls, Timed):
             self.listener.count_error("tls", kind_of(problem))
         self.has_begun = False
 
-    def make_room(self) -> None:
-        """There are too many."""
+    def make_room(self) -> bool:
+        """There are too many: go, if there was time enough; says whether."""
+        if self._deadlines.now() < self._began + CHANCE_S:
+            return False
         self._refuse("crowded")
+        return True
 
     def drain(self, patience_s: float = 0.0) -> None:
         """The process is going, or the listener is: the handshake may be nearly through."""

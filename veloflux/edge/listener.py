@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from veloflux.core.model import metrics
 from veloflux.core.model.traffic import Listener as ListenerModel
 from veloflux.core.policy.access import Access, Networks, access, plain
+from veloflux.edge import handshake
 from veloflux.edge.downstream import Downstream
 from veloflux.edge.handshake import Secured
 from veloflux.edge.preface import Prefaced
@@ -167,6 +168,9 @@ class Listener(Factory):
             return "denied"
         if 0 < self.limits.max_connections_per_ip <= self._per_address[client]:
             return "max_connections_per_ip"
+        handshakes = self.handshakes
+        if len(handshakes) >= handshake.MOST and not next(iter(handshakes)).make_room():
+            return "handshakes"
         return None
 
     def take(self) -> Counted:
