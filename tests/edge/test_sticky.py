@@ -5,8 +5,11 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.authority import issued
 from tests.support.edge import OK, Rig, get
+from tests.support.secure import secure
 from veloflux.core.model.resilience import StickySessions
+from veloflux.core.model.tls import ListenerTls
 from veloflux.core.model.traffic import Pool, Route, Share
 
 SECRET = b"s" * 32
@@ -66,6 +69,17 @@ class Sticky(SynchronousTestCase):
         )
         self.assertNotIn(b"10.0.0.1", field)
         self.assertEqual(answer.field(b"cache-control"), b"private")
+
+    def test_over_tls_it_comes_back_over_tls_alone(self) -> None:
+        listener = {"tls": ListenerTls((issued("example.org").model,))}
+        rig = Rig(self, pool={"sticky_sessions": StickySessions()}, listener=listener)
+        rig.change(secret=SECRET)
+        client = secure(rig)
+        client.send(get())
+        rig.backend.request()
+        rig.backend.answer(OK)
+        field = client.answer().field(b"set-cookie") or b""
+        self.assertIn(b"; HttpOnly; SameSite=Lax; Secure", field)
 
     def test_a_forged_one_counts_for_nothing(self) -> None:
         rig = self.rig()

@@ -120,6 +120,10 @@ class Bridge(Carrier, Outcome, Timed):
             copy, self.copy = self.copy, None
             copy.send(b"")
 
+    @property
+    def is_secure(self) -> bool:
+        return bool(self.downstream.listener.scheme == b"https")
+
     def build(self, backend: Backend, is_wanted: bool) -> Upstream:
         return Upstream(backend, self.plane.deadlines, self if is_wanted else None)
 

@@ -93,7 +93,7 @@ class Carrier:
             self._why_not = exchange.BUSY
             return None
         backend, self.pick_reason, self.cookie = pool.choose(
-            self.head, self.client, self._tried, now
+            self.head, self.client, self._tried, now, is_secure=self.is_secure
         )
         return backend
 
@@ -127,6 +127,11 @@ class Carrier:
         self._place = None
         self.queued_s += self.plane.deadlines.now() - self._waits_since
         self.gave_up(exchange.QUEUE_TIMEOUT)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the client came over TLS."""
+        return False
 
     @property
     def retry_after_s(self) -> int:

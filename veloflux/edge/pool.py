@@ -123,9 +123,16 @@ class Pool(Timed):
         return list(before.values())
 
     def choose(
-        self, head: RequestHead, client: str, tried: Collection[Backend], now: float
+        self,
+        head: RequestHead,
+        client: str,
+        tried: Collection[Backend],
+        now: float,
+        *,
+        is_secure: bool,
     ) -> Picked:
-        """Choose for a request of `client` a backend that is not in `tried`."""
+        """Choose for a request of `client`, who may have come over TLS, a backend that is not in
+        `tried`."""
         if self.queue is not None and self._is_at_limit():
             return Picked(None, "", b"")
         key = b"" if self._trait is None else self._trait(head, client)
@@ -134,7 +141,8 @@ class Pool(Timed):
         wall = self._home.wall()
         guest = self.sticky.guest(head, wall)
         chosen, reason = self.chooser.choose(tried, key, now, guest.backend)
-        return Picked(chosen, reason, self.sticky.lines(guest, chosen, wall))
+        cookie = self.sticky.lines(guest, chosen, wall, is_secure=is_secure)
+        return Picked(chosen, reason, cookie)
 
     @property
     def has_room(self) -> bool:

@@ -37,14 +37,15 @@ class Sticky:
             return _STRANGER
         return Guest(self._by_id.get(token.backend_id), self._seal.is_fresh(token, wall))
 
-    def lines(self, guest: Guest, chosen: Backend | None, wall: float) -> bytes:
-        """Lines for the answer of `chosen`: a new cookie, for whoever needs one."""
+    def lines(self, guest: Guest, chosen: Backend | None, wall: float, *, is_secure: bool) -> bytes:
+        """Lines for the answer of `chosen`: a new cookie, for whoever needs one; `is_secure` when
+        it is to come back over TLS alone."""
         if chosen is None or (chosen is guest.backend and guest.is_settled):
             return b""
         if guest.backend is not None and guest.backend.is_full:
             # It is just too busy, and come back to.
             return b""
-        return self._seal.issue(chosen.name, wall) + PRIVATE
+        return self._seal.issue(chosen.name, wall, is_secure=is_secure) + PRIVATE
 
     def without_cookie(self, lines: bytes) -> bytes:
         """The lines of a request as a backend may see them."""

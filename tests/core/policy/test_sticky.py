@@ -30,7 +30,7 @@ class StickyTests(SynchronousTestCase):
             line.replace(self.value, b"..."),
             b"Set-Cookie: veloflux=...; Max-Age=3600; Path=/; HttpOnly; SameSite=Lax\r\n",
         )
-        self.assertIn(b"; Secure\r\n", seal(is_secure=True).issue("10.0.0.1:80", NOW))
+        self.assertIn(b"; Secure\r\n", seal().issue("10.0.0.1:80", NOW, is_secure=True))
 
     def test_brings_back_to_the_backend(self) -> None:
         token = self.seal.read([self.cookie], NOW)

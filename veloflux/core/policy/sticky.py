@@ -38,34 +38,32 @@ class Token(NamedTuple):
 class Seal:
     """Makes and reads one pool's cookies.
 
-    `secret` is the node's, the same in all its workers. With `is_secure` the cookie goes back over
+    `secret` is the node's, the same in all its workers. Made `is_secure`, a cookie goes back over
     TLS only. Times are the wall clock's, since cookies outlive processes.
     """
 
-    def __init__(
-        self, secret: bytes, pool: str, cookie: str, ttl_s: float, is_secure: bool = False
-    ) -> None:
+    def __init__(self, secret: bytes, pool: str, cookie: str, ttl_s: float) -> None:
         """Raises ValueError for a secret too short to keep one."""
         if len(secret) < 16:
             raise ValueError("a secret of under 16 bytes signs nothing")
         self._key = hmac.digest(secret, b"sticky session\0" + pool.encode(), "sha256")
         self._name = cookie.encode()
         self._ttl_s = ttl_s
-        secure = b"; Secure" if is_secure else b""
         self._head = b"Set-Cookie: %b=" % self._name
-        self._tail = b"; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax%b\r\n" % (ttl_s, secure)
+        self._tail = b"; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax" % ttl_s
         self._read: dict[bytes, Token] = {}
 
     def backend_id(self, name: str) -> bytes:
         """What a token calls the backend of that name; a pool keeps who is called what."""
         return hmac.digest(self._key, b"backend\0" + name.encode(), "sha256")[:_ID_BYTES]
 
-    def issue(self, name: str, now: float) -> bytes:
+    def issue(self, name: str, now: float, *, is_secure: bool = False) -> bytes:
         """The Set-Cookie line that binds a client to that backend."""
         expires = int(now + self._ttl_s)
         body = self.backend_id(name) + expires.to_bytes(_TIME_BYTES, "big")
         value = urlsafe_b64encode(body + self._mac(body))
-        return self._head + value + self._tail
+        secure = b"; Secure\r\n" if is_secure else b"\r\n"
+        return self._head + value + self._tail + secure
 
     def read(self, values: Iterable[bytes], now: float) -> Token | None:
         """The first good cookie of that name in a request's Cookie fields, if there is one."""
