@@ -8,7 +8,7 @@ from tests.core.wire.http2.raw import END, GET, POST, WHOLE, Peer, long
 from veloflux.core.wire.http2 import frames
 from veloflux.core.wire.http2.budget import Budget
 from veloflux.core.wire.http2.error import Code
-from veloflux.core.wire.http2.events import Cancelled, Refused, Requested
+from veloflux.core.wire.http2.events import Came, Cancelled, Refused, Requested
 from veloflux.core.wire.http2.frames import frame
 
 CALM = Code.ENHANCE_YOUR_CALM
@@ -202,6 +202,18 @@ class Controls(SynchronousTestCase):
             peer.connection.data(2 * number + 1, b"x" * 100, ended=True)
             peer.say(frames.window_update(2 * number + 1, 100) + frames.window_update(0, 100))
         self.assertIsNone(peer.left_with())
+
+    def test_bytes_one_by_one_come_together(self) -> None:
+        """H5: a body in the smallest frames costs a backend no write for each"""
+        peer = Peer()
+        wire = b"".join(frame(frames.DATA, 0, 1, b"%d" % (n % 10)) for n in range(3000))
+        peer.ask(1, POST, WHOLE)
+        peer.ask(3, POST, WHOLE)
+        events = peer.say(wire + frame(frames.DATA, 0, 3, b"a") + frame(frames.DATA, END, 1, b"b"))
+        self.assertLess(len(events), 6)
+        self.assertEqual(events[-2:], [Came(3, b"a", False), Came(1, b"b", True)])
+        whole = b"".join(e.data for e in events if isinstance(e, Came) and e.stream == 1)
+        self.assertEqual(whole, b"0123456789" * 300 + b"b")
 
     def test_nothing_more_is_read_after_the_end(self) -> None:
         peer = Peer()

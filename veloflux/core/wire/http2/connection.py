@@ -48,6 +48,8 @@ from veloflux.core.wire.http2.translation import NewKey, trailers
 _BLOCK_GRACE = 16 * 1024
 # An update of a window by fewer bytes costs us a frame for little.
 _SMALL_UPDATE = 256
+# Of two pieces of a body that are shorter than this one is made.
+_SMALL_DATA = 1024
 # Control frames that come with each honest request.
 _REFUND = 4.0
 _DRAIN_PING = b"veloflux"
@@ -332,8 +334,16 @@ class Connection:
             return
         if length != size:
             self.acknowledge(number, size - length)
-        if length or ended:
-            self._events.append(Came(number, data, ended))
+        if not length and not ended:
+            return
+        events = self._events
+        if length < _SMALL_DATA and events:
+            last = events[-1]
+            if isinstance(last, Came) and last.stream == number and len(last.data) < _SMALL_DATA:
+                # Bytes one by one are not told of, and passed on, one by one.
+                events[-1] = Came(number, last.data + data, ended)
+                return
+        events.append(Came(number, data, ended))
 
     # Everything else
 
