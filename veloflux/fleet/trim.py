@@ -1,9 +1,9 @@
 """Gives memory back to the system after a burst of connections.
 
 What a burst needed is freed, but glibc keeps the pages, for holes between what is still in use are
-not at the heap's end; `malloc_trim` (since glibc 2.8) finds them. It holds the heap while it walks it, about
-10 ms for what ten thousand connections needed, so it is asked once when a burst is over: taking
-those connections down took the loop many times as long.
+not at the heap's end; `malloc_trim` (since glibc 2.8) finds them. It holds the heap while it walks
+it, about 10 ms for what ten thousand connections needed, so it is asked once when a burst is over:
+taking those connections down took the loop many times as long.
 """
 
 import ctypes
