@@ -17,7 +17,7 @@ from veloflux.core.flow.exchange import Failure, Relay
 from veloflux.core.model.traffic import ProxyProtocol
 from veloflux.core.policy.retry import again, backoff
 from veloflux.core.wire.error import ProtocolError
-from veloflux.core.wire.framing import Body, Counted, UntilClose, encode
+from veloflux.core.wire.framing import Body, Counted, Framed, UntilClose, encode
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
 from veloflux.core.wire.hygiene import VIA
 from veloflux.core.wire.trace import new_trace, trace_of
@@ -222,9 +222,7 @@ class Bridge(Carrier, Outcome, Timed):
         assert self.upstream is not None
         if self.head.fields.minor:
             self._has_begun = True
-            self.downstream.transport.write(
-                b"HTTP/1.1 %b\r\n%b%b\r\n" % (head.status_line, head.fields.kept, VIA)
-            )
+            self.downstream.send_interim(head)
         if head.status == 100 and self.downstream.body is not None:
             # It is for the client to go on.
             self.downstream.body.begin(self.plane.deadlines.now())
@@ -250,6 +248,8 @@ class Bridge(Carrier, Outcome, Timed):
         answer = exchange.relay(head, self.head.method, self.head.fields.minor)
         if self.recoding is not None:
             answer = self.recoding.relay(answer)
+        if self.downstream.unframed is Framed:
+            answer = exchange.framed(answer)
         self.answer = answer
         body = answer.body
         payload = b""
@@ -285,11 +285,7 @@ class Bridge(Carrier, Outcome, Timed):
             prelude = self._answer_prelude(head, head.fields.length_line)
             if head.fields.has_date and not (self.lane.stages.dresses or self.cookie):
                 head.prelude = prelude
-        downstream = self.downstream
-        downstream.transport.write(
-            b"%b%b\r\n%b\r\n%b"
-            % (prelude, self.request_id, downstream.connection_lines(self, False), body)
-        )
+        self.downstream.send_answer(self, prelude, body)
 
     def _answer_prelude(self, head: ResponseHead, framing: bytes) -> bytes:
         """The head of the answer up to the value of X-Request-ID."""
@@ -316,15 +312,12 @@ class Bridge(Carrier, Outcome, Timed):
         self.bytes_out = len(payload)
         if answer is not None and answer.chunked and answer.body is not None:
             payload = encode(payload, answer.body)
-        downstream = self.downstream
-        downstream.transport.write(
-            b"%b%b\r\n%b\r\n%b"
-            % (
-                self._answer_prelude(head, framing),
-                self.request_id,
-                downstream.connection_lines(self, until_close),
-                payload,
-            )
+        self.downstream.send_answer(
+            self,
+            self._answer_prelude(head, framing),
+            payload,
+            None if answer is None else answer.body,
+            until_close=until_close,
         )
 
     def _stream(self, body: Body, now: float) -> None:
@@ -368,8 +361,7 @@ class Bridge(Carrier, Outcome, Timed):
         self.bytes_out += len(payload)
         if self.answer.chunked:
             payload = encode(payload, body)
-        if payload:
-            self.downstream.transport.write(payload)
+        self.downstream.send_data(payload, body)
         if body.done:
             self._has_more = bool(body.rest)
             self._finish(self.plane.deadlines.now())

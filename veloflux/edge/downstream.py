@@ -5,36 +5,29 @@ waiting for an answer, a tunnel's end (`tunnel`), and saying farewell. The modul
 these states share the attributes of one connection.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure as TwistedFailure
 from zope.interface import implementer
 
-from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
-from veloflux.core.flow.quota import Quota
-from veloflux.core.flow.stages import Stages
-from veloflux.core.flow.upload import RATE_GRACE_S, Upload
+from veloflux.core.flow.upload import Upload
 from veloflux.core.wire import hygiene
 from veloflux.core.wire.answer import answer
-from veloflux.core.wire.error import DeclinedError, ProtocolError
-from veloflux.core.wire.fields import RequestFields
-from veloflux.core.wire.http1 import REMEMBERED, RequestHead, read_request
-from veloflux.core.wire.preface import Preface
+from veloflux.core.wire.error import ProtocolError
+from veloflux.core.wire.framing import Body
+from veloflux.core.wire.http1 import RequestHead, ResponseHead, read_request
 from veloflux.edge.bridge import Bridge
-from veloflux.edge.deadlines import NEVER, Timed
+from veloflux.edge.deadlines import NEVER
 from veloflux.edge.farewell import Farewell
 from veloflux.edge.holdback import Holdback
-from veloflux.edge.lane import Lane
+from veloflux.edge.intake import Intake
 from veloflux.edge.outcome import Refusal
-from veloflux.edge.terms import Agreement
+from veloflux.edge.reception import Reception
 from veloflux.edge.transport import is_clear, unsent
 from veloflux.edge.tunnel import Tunnel
-
-if TYPE_CHECKING:
-    from veloflux.edge.listener import Listener
 
 # Bytes of further requests read while one is being answered, and of answers not yet taken by the
 # client when its next request has to wait.
@@ -47,49 +40,26 @@ _FIRST_REQUEST_S = 1.0
 
 
 @implementer(IHalfCloseableProtocol)
-class Downstream(Protocol, Timed):
+class Downstream(Reception, Intake, Protocol):
     """Parses requests and hands each to a `Bridge`."""
 
     transport: Any
     descriptors = 1
+    # How the log calls it, by the minor version.
+    protocols = ("HTTP/1.0", "HTTP/1.1")
+    wire = "http1"
 
-    bridge: Bridge | None = None
-    body: Upload | None = None
     tunnel: Tunnel | None = None
     _buffer = b""
     _seen = 0
     _is_beginning = False
-    _head: RequestHead | None = None
-    _lines = b""
-    # The lane of the last head in this version, how the head begins for any backend there (None
-    # when it is not the same for all), and whether it may be sent again without a question.
-    _lane: Lane | None = None
-    _version = -1
-    _prelude: bytes | None = None
-    _is_plain = False
-    _edited = b""
     _is_last = False
-    # How the log tells who it is.
-    text = ""
-    # What a PROXY header said of the connection, and who sent it.
-    preface: Preface | None = None
-    sender = ""
-    # What came of its TLS handshake; None in clear text.
-    agreement: Agreement | None = None
     _is_closing = False
     _farewell: Farewell | None = None
     _is_paused = False
     _holdback: Holdback | None = None
     _turn: IDelayedCall | None = None
     _head_since = NEVER
-
-    def __init__(self, listener: "Listener", peer: str) -> None:
-        self.listener = listener
-        self.plane = listener.plane
-        self.limits = listener.limits
-        self.peer = peer
-        self.client = peer
-        self.is_trusted = listener.trusts(peer)
 
     def connectionMade(self) -> None:
         self.listener.join(self)
@@ -133,7 +103,7 @@ class Downstream(Protocol, Timed):
                 head = read_request(self._buffer, self.limits, self._head, self._seen)
             except ProtocolError as problem:
                 self.listener.count_error("http1", problem.kind)
-                self._refuse(None, problem)
+                self.refuse(None, problem)
                 return
             if head is None:
                 self._seen = len(self._buffer)
@@ -149,7 +119,7 @@ class Downstream(Protocol, Timed):
     def _start(self, head: RequestHead) -> None:
         self._head_since = NEVER
         self._is_beginning = True
-        self._begin(head)
+        self.begin(self, head)
         self._is_beginning = False
 
     def _wait_for_turn(self) -> None:
@@ -198,130 +168,7 @@ class Downstream(Protocol, Timed):
         self._holdback = None
         self._read_heads()
 
-    # One request
-
-    def _begin(self, head: RequestHead) -> None:
-        now = self.plane.deadlines.now()
-        lane = self._lane
-        if (
-            lane is None
-            or head is not self._head
-            or self._version != self.plane.version
-            or not self._is_plain
-        ):
-            self._admit(head, now)
-            return
-        self.deadline = NEVER
-        self.bridge = Bridge(self, head, lane, self.plane.next_id(), now)
-        self.bridge.start(lane.pool or lane.pick(self.plane.luck()), self._edited, self._prelude)
-
-    def _admit(self, head: RequestHead, now: float) -> None:
-        """Find out what becomes of a request."""
-        if head is not self._head:
-            self._meet(head, self._head)
-        fields = head.fields
-        request_id = hygiene.request_id(fields) if self.is_trusted else None
-        if request_id is None:
-            request_id = self.plane.next_id()
-        if self.agreement is not None and not self.agreement.covers(head.host):
-            self._refuse(head, exchange.misdirected(), request_id)
-            return
-        lane = self.plane.table.find(head.host, head.path, head.method, fields.value)
-        if lane is None:
-            self._refuse(head, exchange.unrouted(), request_id)
-            return
-        bridge = Bridge(self, head, lane, request_id, now)
-        stages = lane.stages
-        try:
-            bridge.accept = stages.admit(head, self.client)
-            if stages.quota is not None:
-                self._count(bridge, stages.quota, now)
-            if fields.length != 0:
-                limits = self.limits
-                limit = stages.body_limit(limits)
-                self.body = Upload(
-                    exchange.request_body(head, limit),
-                    limit,
-                    limits,
-                    now,
-                    awaits_leave=fields.expects_continue,
-                )
-        except ProtocolError as problem:
-            if problem.status >= 400 and not isinstance(problem, DeclinedError):
-                self.listener.count_error("http1", problem.kind)
-            if problem.kind != "preflight":
-                problem.lines += stages.lines(head, bridge.told)
-            self._refuse(head, problem, request_id, bridge)
-            return
-        self.bridge = bridge
-        pool = lane.pool or lane.pick(self.plane.luck())
-        if lane is not self._lane:
-            self._lane = lane
-            self._prepare(head, stages, is_handshake=bridge.accept is not None)
-        self._version = self.plane.version
-        lines, prelude = self._edited, self._prelude
-        if self._head is None:
-            self._forget_head()
-        if self.body is None:
-            self.deadline = NEVER
-        else:
-            self._watch_body(self.limits.body_timeout_s, now)
-        bridge.start(pool, lines, prelude)
-
-    def _count(self, bridge: Bridge, quota: Quota, now: float) -> None:
-        """Count a request against its route's limit; raises ProtocolError when it is over it."""
-        decision = quota.decide(bridge.head, self.client, self.plane.debts, now)
-        if decision.allowed:
-            bridge.ratelimit = "allowed"
-            bridge.tally.allowed += 1
-            bridge.told = quota.lines(decision)
-        else:
-            bridge.ratelimit = "limited"
-            bridge.tally.limited += 1
-            raise quota.refusal(decision)
-
-    def _meet(self, head: RequestHead, last: RequestHead | None) -> None:
-        """Take note of a head that is not the one before."""
-        fields = head.fields
-        self._head = head if len(head.raw) <= REMEMBERED else None
-        self._lane = None
-        if last is None or fields is not last.fields:
-            self._lines = self._lines_for(fields, fields.authority)
-            if self.is_trusted:
-                self.client = hygiene.client_address(fields, self.peer, self.listener.trusts)
-                self.text = ""
-
-    def _prepare(self, head: RequestHead, stages: Stages, *, is_handshake: bool) -> None:
-        """Make what a backend gets of `head` by the route that took it."""
-        fields, lines = head.fields, self._lines
-        if head.authority != fields.authority:
-            lines = self._lines_for(fields, head.authority)
-        if head.method == b"OPTIONS":
-            lines = exchange.one_hop_less(head, lines)
-        if stages.edit_request is not None:
-            lines = stages.edit_request(lines)
-        if is_handshake:
-            lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        self._edited = lines
-        # A trusted proxy may name each request itself.
-        self._is_plain = fields.length == 0 and not self.is_trusted and not stages.judges(head)
-        is_same = stages.route.preserve_host and head.authority
-        self._prelude = stages.prelude(head, head.authority, lines) if is_same else None
-
-    def _forget_head(self) -> None:
-        """It is too long to be kept for a comparison with the next."""
-        self._lane = self._prelude = None
-        self._lines = self._edited = b""
-
-    def _lines_for(self, fields: RequestFields, authority: bytes) -> bytes:
-        scheme = self.listener.scheme
-        subject = b"" if self.agreement is None else self.agreement.subject
-        return hygiene.request_lines(fields, authority, self.peer, scheme, self.is_trusted, subject)
-
     # Its body
-
-    def _watch_body(self, wait: float, now: float) -> None:
-        self.plane.deadlines.arm(self, now + min(wait, RATE_GRACE_S))
 
     def resume_body(self) -> None:
         """The backend is there: what came meanwhile goes to it."""
@@ -334,20 +181,13 @@ class Downstream(Protocol, Timed):
             self._read_body(body, data)
         self._resume()
 
-    def body_moved(self, count: int) -> None:
-        """So many bytes of the body went past this process."""
-        assert self.body is not None
-        assert self.bridge is not None
-        self.body.moved(count, self.plane.deadlines.now())
-        self.bridge.bytes_in = self.body.received
-
     def _read_body(self, body: Upload, data: bytes) -> None:
         bridge = self.bridge
         assert bridge is not None
         try:
             payload = body.feed(data, self.plane.deadlines.now())
         except ProtocolError as problem:
-            self._refuse_body(bridge, problem)
+            self.refuse_body(bridge, problem)
             return
         bridge.bytes_in = body.received
         if body.decoder.done:
@@ -356,19 +196,7 @@ class Downstream(Protocol, Timed):
             self.deadline = NEVER
         bridge.request_data(payload, body.decoder)
 
-    def _judge_body(self, bridge: Bridge, body: Upload, now: float) -> None:
-        if not bridge.is_ready:
-            # Its body is not asked for yet.
-            self._watch_body(self.limits.body_timeout_s, now)
-            return
-        try:
-            wait = body.judge(now, *bridge.upload_held(now))
-        except ProtocolError as problem:
-            self._refuse_body(bridge, problem)
-        else:
-            self._watch_body(wait, now)
-
-    def _refuse_body(self, bridge: Bridge, problem: ProtocolError) -> None:
+    def refuse_body(self, bridge: Bridge, problem: ProtocolError) -> None:
         self.listener.count_error("http1", problem.kind)
         if bridge.status:
             # An answer has begun: there is no other to give.
@@ -385,22 +213,46 @@ class Downstream(Protocol, Timed):
 
     # Answers
 
-    def connection_lines(self, bridge: Bridge, until_close: bool) -> bytes:
-        """The Connection field of an answer about to begin; decides whether the connection is kept.
+    def send_interim(self, head: ResponseHead) -> None:
+        """A 1xx answer."""
+        self.transport.write(
+            b"HTTP/1.1 %b\r\n%b%b\r\n" % (head.status_line, head.fields.kept, hygiene.VIA)
+        )
 
-        While the request's body is under way it cannot be: its end may never be read.
+    def send_answer(
+        self,
+        bridge: Bridge,
+        prelude: bytes,
+        payload: bytes,
+        body: Body | None = None,
+        *,
+        until_close: bool = False,
+    ) -> None:
+        """The head of an answer, of which `prelude` goes up to the value of X-Request-ID, and the
+        first of its body; decides whether the connection is kept.
+
+        While the request's body is under way it cannot be: its end may never be read. `body` is
+        the answer's decoder, done or not; None when `payload` is all there is.
         """
         fields = bridge.head.fields
-        keep = (
+        if (
             fields.persistent
             and not until_close
             and self.body is None
             and not self.listener.is_draining
+        ):
+            connection = b"" if fields.minor else b"Connection: keep-alive\r\n"
+        else:
+            self._is_last = True
+            connection = b"Connection: close\r\n"
+        self.transport.write(
+            b"%b%b\r\n%b\r\n%b" % (prelude, bridge.request_id, connection, payload)
         )
-        if keep:
-            return b"" if fields.minor else b"Connection: keep-alive\r\n"
-        self._is_last = True
-        return b"Connection: close\r\n"
+
+    def send_data(self, payload: bytes, body: Body) -> None:
+        """More of an answer's body, as its framing wants it."""
+        if payload:
+            self.transport.write(payload)
 
     def finished(self, now: float) -> None:
         """The bridge is through with its answer.
@@ -428,7 +280,7 @@ class Downstream(Protocol, Timed):
         self._is_last = not keep
         self.finished(self.plane.deadlines.now())
 
-    def _refuse(
+    def refuse(
         self,
         head: RequestHead | None,
         problem: ProtocolError,
@@ -540,10 +392,10 @@ class Downstream(Protocol, Timed):
     def expire(self, now: float) -> None:
         if self.bridge is not None:
             if self.body is not None:
-                self._judge_body(self.bridge, self.body, now)
+                self.judge_body(self.bridge, self.body, now)
         elif self._buffer.strip(b"\r\n"):
             self.listener.count_error("http1", "header_timeout")
-            self._refuse(None, ProtocolError(408, "timeout", "The head did not come in time."))
+            self.refuse(None, ProtocolError(408, "timeout", "The head did not come in time."))
         else:
             self._close()
 

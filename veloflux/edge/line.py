@@ -77,7 +77,7 @@ def _head_text(downstream: Any, head: RequestHead) -> str:
     text = (
         f',"method":"{head.method.decode()}","scheme":"{listener.scheme.decode()}"'
         f',"host":"{head.host.decode()}","path":"{path}","query_len":{len(head.query)}'
-        f',"protocol":"{listener.protocols[head.fields.minor]}"'
+        f',"protocol":"{downstream.protocols[head.fields.minor]}"'
     )
     if head.raw:
         head.as_json = text
@@ -98,7 +98,7 @@ def combined_line(
 
 def _combined_texts(downstream: Any, head: RequestHead) -> tuple[str, str]:
     """The parts that stay the same for a head: the request, and the referrer with the agent."""
-    protocol = downstream.listener.protocols[head.fields.minor]
+    protocol = downstream.protocols[head.fields.minor]
     referrer = (head.fields.value(b"referer") or b"-").partition(b"?")[0]
     agent = head.fields.value(b"user-agent") or b"-"
     request = f'"{_quoted(head.method)} {_quoted(head.path)} {protocol}"'

@@ -77,8 +77,6 @@ class Listener(Factory):
         self.text = json.dumps(model.name)
         is_http = model.protocol == "http"
         self.scheme = (b"http" if model.tls is None else b"https") if is_http else b"tcp"
-        # By the minor version of a request, for the log.
-        self.protocols = ("HTTP/1.0", "HTTP/1.1") if is_http else ("TCP", "TCP")
         self.limits = model.limits
         self._trusted, self._access = networks(model)
 

@@ -28,6 +28,7 @@ class Relay(Protocol, Carrier, Outcome):
     transport: Any
     # Its backend's too, which it has for as long as it lives.
     descriptors = 2
+    protocols = ("TCP", "TCP")
 
     tunnel: Tunnel | None = None
     takes_idle = False

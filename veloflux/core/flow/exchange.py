@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import without
-from veloflux.core.wire.framing import Body, Chunked, Counted, UntilClose
+from veloflux.core.wire.framing import Body, Chunked, Counted, Framed, UntilClose
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
 
 # RFC 9110 section 9.2.2; QUERY is safe by its own draft.
@@ -93,14 +93,17 @@ def one_hop_less(head: RequestHead, lines: bytes) -> bytes:
     return without(lines, (b"max-forwards",)) + b"Max-Forwards: %d\r\n" % (int(value) - 1)
 
 
-def request_body(head: RequestHead, limit: int) -> Body:
-    """The decoder for a request's body; `limit` in bytes, 0 for none.
+def request_body(
+    head: RequestHead, limit: int, unframed: type[Chunked] | type[Framed] = Chunked
+) -> Body:
+    """The decoder for a request's body; `limit` in bytes, 0 for none, and
+    `unframed` is for a length that is not known.
 
     Raises ProtocolError 413 for an announced length over the limit.
     """
     length = head.fields.length
     if length is None:
-        return Chunked()
+        return unframed()
     if limit and length > limit:
         raise too_large(limit)
     return Counted(length)
@@ -136,6 +139,11 @@ def relay(head: ResponseHead, method: bytes, client_minor: int) -> Relay:
     if client_minor == 0:
         return Relay(body, b"", False, True)
     return Relay(body, b"Transfer-Encoding: chunked\r\n", True, False)
+
+
+def framed(relay: Relay) -> Relay:
+    """How an answer is passed on where frames say where its body ends (RFC 9113 section 8.1)."""
+    return relay._replace(framing=b"", chunked=False) if relay.chunked else relay
 
 
 def is_whole(head: ResponseHead, method: bytes, rest: bytes) -> bool:
