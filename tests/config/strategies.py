@@ -258,6 +258,7 @@ def listeners(draw: st.DrawFn, pool_names: list[str]) -> Listener:
         protocol="http" if pool is None else "tcp",
         pool=pool,
         proxy_protocol=draw(st.booleans()),
+        h2c=draw(st.booleans()),
         allow=draw(networks),
         deny=draw(networks),
         trusted_proxies=tuple(draw(st.sets(st.sampled_from(("10.0.0.0/8", "fd00::/8"))))),

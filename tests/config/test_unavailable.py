@@ -21,7 +21,6 @@ ASKED: tuple[tuple[str, str], ...] = (
     ("authority", SMALLEST + "authority: store\n"),
     ("admin.tls", SMALLEST + f"admin: {{tls: {_TLS}}}\n"),
     ("admin.cors_origins", SMALLEST + "admin: {cors_origins: ['https://a']}\n"),
-    ("listeners[0].tls.alpn", with_listener(f"tls: {_TLS[:-1]}, alpn: [h2]}}")),
     ("pools[0].algorithm", with_pool("algorithm: adaptive")),
 )
 

@@ -65,6 +65,7 @@ def _listener(listener: listeners.Listener, shelf: Shelf) -> traffic.Listener:
         pool=listener.pool,
         tls=None if listener.tls is None else _listener_tls(listener.tls, shelf),
         proxy_protocol=listener.proxy_protocol,
+        h2c=listener.h2c,
         allow=tuple(listener.allow),
         deny=tuple(listener.deny),
         trusted_proxies=tuple(listener.trusted_proxies),

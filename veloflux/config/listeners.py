@@ -62,6 +62,9 @@ class Listener(Section):
     proxy_protocol: bool = option(
         False, "Expect a PROXY header (version 1 or 2) before anything else."
     )
+    h2c: bool = option(
+        False, "Let clients speak HTTP/2 in clear text, if they begin with it; no use with `tls`."
+    )
     allow: list[Network] = option(
         [],
         "Networks whose clients may connect; empty: all. Others are closed at once.",

@@ -41,11 +41,6 @@ def _is_here(algorithm: object) -> bool:
     return name in AVAILABLE_ALGORITHMS or name not in ALGORITHMS
 
 
-def _has_http1(alpn: object) -> bool:
-    """Whether something is left to speak without HTTP/2."""
-    return not isinstance(alpn, list) or not alpn or "http/1.1" in alpn
-
-
 _OUT = "leave it out"
 _ALGORITHMS = f"write one of {', '.join(AVAILABLE_ALGORITHMS)}"
 
@@ -53,7 +48,6 @@ UNAVAILABLE: tuple[Unavailable, ...] = (
     _row("authority", f"{_OUT} or write file: the file rules", "file", is_partial=True),
     _row("admin.tls", f"{_OUT}, and reach the admin listener through a tunnel", None),
     _row("admin.cors_origins", _OUT, []),
-    Unavailable(("listeners", "*", "tls", "alpn"), _has_http1, "add http/1.1, or leave it out"),
     Unavailable(("pools", "*", "algorithm"), _is_here, _ALGORITHMS, is_partial=True),
 )
 

@@ -14,6 +14,8 @@ from veloflux.core.policy.access import Access, Networks, access, plain
 from veloflux.edge import handshake
 from veloflux.edge.downstream import Downstream
 from veloflux.edge.handshake import Secured
+from veloflux.edge.http2.connection import Http2
+from veloflux.edge.http2.knock import Knock
 from veloflux.edge.preface import Prefaced
 from veloflux.edge.relay import Relay
 from veloflux.edge.tally import Counted, increase
@@ -113,7 +115,7 @@ class Listener(Factory):
         self.accepted += 1
         return Prefaced(self, peer) if is_prefaced else self._build(peer)
 
-    def build_for(self, client: str) -> "Downstream | Relay | Secured | None":
+    def build_for(self, client: str) -> "Downstream | Knock | Relay | Secured | None":
         """The protocol for a connection whose PROXY header names `client`; None when it is turned
         away after all."""
         reason = "removed" if self.is_removed else self._why_not(client)
@@ -122,16 +124,17 @@ class Listener(Factory):
             return None
         return self._build(client)
 
-    def _build(self, client: str) -> Downstream | Relay | Secured:
+    def _build(self, client: str) -> Downstream | Knock | Relay | Secured:
         if self.terms is not None:
             return Secured(self, client)
+        if self.model.h2c:
+            return Knock(self, client)
         return Relay(self, client) if self.model.protocol == "tcp" else Downstream(self, client)
 
-    def build_secured(self, client: str, agreement: Agreement) -> Downstream | Relay:
-        """The protocol for a connection whose TLS handshake is through.
-
-        Where another application protocol is agreed on than HTTP/1.1, this is where it begins.
-        """
+    def build_secured(self, client: str, agreement: Agreement) -> Downstream | Http2 | Relay:
+        """The protocol for a connection whose TLS handshake is through."""
+        if agreement.alpn == b"h2":
+            return Http2(self, client)
         return Relay(self, client) if self.model.protocol == "tcp" else Downstream(self, client)
 
     def refused(self, count: int) -> None:

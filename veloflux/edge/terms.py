@@ -21,7 +21,7 @@ from veloflux.core.model.tls import Certificate, Document, ListenerTls
 from veloflux.core.policy.server_name import Choice, Names, server_name
 
 # Application protocols there is a protocol for.
-SPOKEN: tuple[bytes, ...] = (b"http/1.1",)
+SPOKEN: tuple[bytes, ...] = (b"h2", b"http/1.1")
 # Forward secrecy and authenticated encryption only; TLS 1.3 knows no others.
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}

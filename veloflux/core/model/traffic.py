@@ -54,7 +54,7 @@ class Listener:
 
     With `proxy_protocol`, each connection begins with a PROXY header that names the client.
     `allow` and `deny` are networks; who is in `deny`, or not in an `allow` that is not empty, is
-    turned away.
+    turned away. With `h2c`, clients may speak HTTP/2 in clear text, and begin with it.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Listener:
     pool: str | None = None
     tls: ListenerTls | None = None
     proxy_protocol: bool = False
+    h2c: bool = False
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
