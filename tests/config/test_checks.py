@@ -70,6 +70,14 @@ class Listening(Checks):
             )
         )
 
+    def test_http2_in_clear_text_where_there_is_none_is_pointed_out(self) -> None:
+        self.warning(
+            with_listener("protocol: tcp, pool: app, h2c: true"),
+            "listeners[0].h2c",
+            "in clear text with http alone",
+        )
+        self.fine(with_listener("h2c: true"))
+
     def test_headers_that_anybody_may_send_are_pointed_out(self) -> None:
         """S27"""
         proxies = "proxy_protocol: true, trusted_proxies: [10.0.0.0/8]"

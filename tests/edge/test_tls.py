@@ -264,7 +264,7 @@ class Handshakes(TlsTestCase):
     def test_agrees_on_what_is_spoken(self) -> None:
         rig = self.rig()
         for offered, agreed in (
-            ([b"h2", b"http/1.1"], b"http/1.1"),
+            ([b"http/1.1", b"h2"], b"h2"),
             ([b"http/1.1"], b"http/1.1"),
             ([b"spdy/1"], b""),
             ([], b""),

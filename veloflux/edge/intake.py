@@ -1,12 +1,16 @@
 """A request's body on its way in: when to look at its pace again, and what to say of it."""
 
+from typing import TYPE_CHECKING
+
 from veloflux.core.flow.upload import RATE_GRACE_S, Upload
 from veloflux.core.model.traffic import Limits
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.framing import Chunked, Framed
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import Timed
-from veloflux.edge.plane import Plane
+
+if TYPE_CHECKING:
+    from veloflux.edge.plane import Plane
 
 
 class Intake(Timed):
@@ -15,7 +19,7 @@ class Intake(Timed):
     `unframed` decodes a body whose length is not known, `wire` is a protocol's name in counts.
     """
 
-    plane: Plane
+    plane: "Plane"
     limits: Limits
     bridge: Bridge | None = None
     body: Upload | None = None

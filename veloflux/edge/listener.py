@@ -127,9 +127,9 @@ class Listener(Factory):
     def _build(self, client: str) -> Downstream | Knock | Relay | Secured:
         if self.terms is not None:
             return Secured(self, client)
-        if self.model.h2c:
-            return Knock(self, client)
-        return Relay(self, client) if self.model.protocol == "tcp" else Downstream(self, client)
+        if self.model.protocol == "tcp":
+            return Relay(self, client)
+        return Knock(self, client) if self.model.h2c else Downstream(self, client)
 
     def build_secured(self, client: str, agreement: Agreement) -> Downstream | Http2 | Relay:
         """The protocol for a connection whose TLS handshake is through."""

@@ -10,6 +10,7 @@ from veloflux.core.flow import exchange
 from veloflux.core.flow.quota import Quota
 from veloflux.core.flow.stages import Stages
 from veloflux.core.flow.upload import Upload
+from veloflux.core.model.traffic import Limits
 from veloflux.core.wire import hygiene
 from veloflux.core.wire.error import DeclinedError, ProtocolError
 from veloflux.core.wire.fields import RequestFields
@@ -22,6 +23,7 @@ from veloflux.edge.terms import Agreement
 
 if TYPE_CHECKING:
     from veloflux.edge.listener import Listener
+    from veloflux.edge.plane import Plane
 
 # Whose request it is, a connection or one stream of many, as a bridge knows it.
 Side = Any
@@ -29,6 +31,9 @@ Side = Any
 
 class Reception:
     """What a client's connection knows of its requests."""
+
+    plane: "Plane"
+    limits: Limits
 
     _head: RequestHead | None = None
     _lines = b""

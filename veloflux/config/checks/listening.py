@@ -42,6 +42,10 @@ def listening(draft: Draft) -> Iterator[Finding]:
         yield from admission(listener.allow, listener.deny, loc)
         if listener.proxy_protocol:
             yield from _believed(listener, loc)
+        if listener.h2c and (listener.tls is not None or listener.protocol == "tcp"):
+            yield Finding(
+                (*loc, "h2c"), "has an effect in clear text with http alone; leave it out", "advice"
+            )
         if listener.protocol == "tcp":
             yield from _without_effect(listener, loc)
 
