@@ -95,7 +95,7 @@ class Clients(TlsSystemTestCase):
         for version in ("--tlsv1.3", "--tls-max=1.2"):
             version_options = version.split("=")
             said = self.run_client(
-                "curl", "-sSv", *version_options, "--cacert", str(self.ca), url, url
+                "curl", "-sSv", "--http1.1", *version_options, "--cacert", str(self.ca), url, url
             )
             self.assertEqual(said.count("< HTTP/1.1 200"), 2, said)
             self.assertIn("ALPN", said)
