@@ -53,6 +53,7 @@ class Http2Client:
 
     def flush(self) -> None:
         """Send what h2 has to send, and hear what comes of it."""
+        self.end.send(b"")
         self.listen()
         while wire := self.h2.data_to_send():
             self.end.send(wire)

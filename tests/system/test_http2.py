@@ -67,7 +67,9 @@ class Clients(TlsSystemTestCase):
         configuration = settings(self.backend().address, listener={"h2c": True})
         daemon = self.daemon(configuration)
         url = f"http://localhost:{daemon.port()}/"
-        load = Running(lambda: self.run_client("h2load", *("-n", "2000", "-c", "4", "-m", "9"), url))
+        load = Running(
+            lambda: self.run_client("h2load", *("-n", "2000", "-c", "4", "-m", "9"), url)
+        )
         wait_for("traffic", lambda: daemon.access_log.count("\n") > 100)
         daemon.reload(text(configuration | {"logging": {"access": {"path": "access.log"}}}))
         said = load.result()
