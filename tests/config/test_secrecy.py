@@ -7,6 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.config.files import loaded, problems, with_listener
 from tests.support.authority import Issued, authority
 from veloflux.config.diff import diff
 from veloflux.config.dump import dump
@@ -210,3 +211,45 @@ class Backends(SecrecyTestCase):
         file.write_text(dump(node))
         self.assertEqual(load(str(file), {}).node, node)
         self.assertNotIn("BEGIN", repr(node) + file.read_text())
+
+
+class PassingOn(SynchronousTestCase):
+    """A listener that passes TLS on, by the host that is asked for."""
+
+    RULES = "protocol: tcp, sni: [{host: a.example, pool: app}, {host: '*.B.example', pool: app}]"
+
+    def test_by_rules(self) -> None:
+        for keys, default in ((self.RULES, None), (f"{self.RULES}, pool: app", "app")):
+            found = loaded(with_listener(keys))
+            self.assertEqual(found.warnings, ())
+            [listener] = found.node.snapshot.listeners
+            self.assertEqual([rule.host for rule in listener.sni], ["a.example", "*.b.example"])
+            self.assertEqual(listener.pool, default)
+            again = loaded(dump(found.node).replace("data_dir: /srv/conf/var", "data_dir: var"))
+            self.assertEqual(again.node, found.node)
+
+    def test_that_make_no_sense(self) -> None:
+        rule = "{host: a.example, pool: app}"
+        for keys, path, part in (
+            (f"sni: [{rule}]", "listeners[0].sni", "is for tcp listeners"),
+            (f"protocol: tcp, sni: [{rule}, {rule}]", "listeners[0].sni[1].host", "sni[0]"),
+            (
+                "protocol: tcp, sni: [{host: '*', pool: app}]",
+                "listeners[0].sni[0].host",
+                "write the listener's pool",
+            ),
+            (
+                "protocol: tcp, sni: [{host: a, pool: ap}]",
+                "listeners[0].sni[0].pool",
+                "no pool is called",
+            ),
+        ):
+            [problem] = problems(with_listener(keys))
+            self.assertEqual(problem.path, path)
+            self.assertIn(part, problem.message)
+
+    def test_a_changed_rule_is_a_difference(self) -> None:
+        before = loaded(with_listener(self.RULES)).node
+        after = loaded(with_listener(self.RULES.replace("a.example", "c.example"))).node
+        [change] = diff(before, after)
+        self.assertIn("sni changed from a.example to app", str(change))

@@ -63,6 +63,7 @@ def _listener(listener: listeners.Listener, shelf: Shelf) -> traffic.Listener:
         address=listener.address,
         protocol=listener.protocol,
         pool=listener.pool,
+        sni=tuple(traffic.SniRoute(rule.host, rule.pool) for rule in listener.sni),
         tls=None if listener.tls is None else _listener_tls(listener.tls, shelf),
         proxy_protocol=listener.proxy_protocol,
         allow=tuple(listener.allow),
