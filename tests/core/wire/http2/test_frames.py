@@ -291,14 +291,12 @@ class Hello(SynchronousTestCase):
         return Connection(Limits(), Terms(), 0.0)
 
     def test_says_what_it_grants_before_the_client_speaks(self) -> None:
-        peer = Peer()
-        peer.connection = self.connection()
-        settings, window = peer.listen()
+        settings, window = Peer().announced
         self.assertEqual(
-            dict(settings.settings),  # type: ignore[attr-defined]  # of a SETTINGS frame
+            dict(settings.settings),
             {0x3: 100, 0x4: 65536, 0x6: 32768 + 8192 + 3200, 0x9: 1},
         )
-        self.assertEqual(window.window_increment, 1024 * 1024 - 65535)  # type: ignore[attr-defined]
+        self.assertEqual(window.window_increment, 1024 * 1024 - 65535)
 
     def test_refuses_other_protocols(self) -> None:
         """H9: HTTP/1 on a port for HTTP/2, and a preface with an error"""
