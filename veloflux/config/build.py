@@ -16,6 +16,7 @@ def build(
     """Return the node; relative paths start at the shelf's directory, `workers: auto` is
     `processors`. Raises OSError or ValueError for a file on the shelf that cannot be read."""
     directory = shelf.directory
+    shelf.data_dir = configuration.data_dir
     workers = configuration.workers
     if not isinstance(workers, int):
         workers = max(1, min(processors, schema.MAX_WORKERS))
@@ -86,11 +87,14 @@ def _listener(listener: listeners.Listener, shelf: Shelf) -> traffic.Listener:
 
 
 def _listener_tls(section: secrecy.ListenerTls, shelf: Shelf) -> tls.ListenerTls:
+    certificates = [
+        tls.Certificate(shelf.take(each.cert), shelf.take(each.key))
+        for each in section.certificates
+    ]
+    if section.self_signed:
+        certificates.append(shelf.take_self_signed(section.self_signed))
     return tls.ListenerTls(
-        certificates=tuple(
-            tls.Certificate(shelf.take(each.cert), shelf.take(each.key))
-            for each in section.certificates
-        ),
+        certificates=tuple(certificates),
         min_version=section.min_version,
         client_ca=None if section.client_ca is None else shelf.take(section.client_ca),
         alpn=tuple(section.alpn),
