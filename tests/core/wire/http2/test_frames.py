@@ -12,6 +12,7 @@ from veloflux.core.wire.http2.error import Code
 from veloflux.core.wire.http2.events import Came, Cancelled, Failed, Leaving, Requested
 from veloflux.core.wire.http2.frames import frame
 from veloflux.core.wire.http2.settings import Terms
+from veloflux.core.wire.http2.streams import State, Streams
 
 Wire = Callable[[Peer], bytes]
 DATA, HEADERS, CONTINUATION = frames.DATA, frames.HEADERS, frames.CONTINUATION
@@ -86,6 +87,11 @@ FATAL: dict[str, tuple[Code, Wire]] = {
         PROTOCOL,
         lambda p: frame(HEADERS, WHOLE | frames.WITH_PRIORITY, 1, long(1) + b"\x00\x82"),
     ),
+    "5.3 and alone": (
+        PROTOCOL,
+        lambda p: frame(HEADERS, WHOLE | frames.WITH_PRIORITY, 1, long(1 | 1 << 31) + b"\x00\x82"),
+    ),
+    "6.2 a block in pieces on no stream": (PROTOCOL, lambda p: p.head(0, GET, END)),
     "5.3 one that is not open yet": (
         PROTOCOL,
         lambda p: frame(frames.PRIORITY, 0, 1, long(1) + b"\x00"),
@@ -284,6 +290,18 @@ class Rules(SynchronousTestCase):
             self.assertEqual(cut.left_with(), whole.left_with(), what)
             self.assertEqual(cut.resets(), whole.resets(), what)
             self.assertIn(code, (cut.left_with(), *(code for _, code in cut.resets())), what)
+
+
+class Memory(SynchronousTestCase):
+    def test_remembers_how_the_latest_streams_ended(self) -> None:
+        """L10: and of those before only that they did"""
+        streams = Streams()
+        for number in range(1, 2001, 2):
+            streams.advance(number)
+            streams.close(number, State.LEFT)
+        states = [streams.state(number) for number in range(1, 2001, 2)]
+        self.assertEqual(states, [State.ENDED] * 744 + [State.LEFT] * 256)
+        self.assertEqual(streams.state(2001), State.IDLE)
 
 
 class Hello(SynchronousTestCase):

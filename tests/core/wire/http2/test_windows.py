@@ -152,8 +152,9 @@ class ToTheClient(SynchronousTestCase):
         """Stream 3 has a window, and the connection has none."""
         peer = Peer()
         peer.say(peer.head(1) + peer.head(3))
-        answer(peer, 1, 65_535)
-        answer(peer, 3, 100)
+        answer(peer, 3, 10, ended=False)
+        answer(peer, 1, 65_525)
+        peer.connection.data(3, b"x" * 100, ended=True)
         self.assertEqual(sum(size for _, size, _ in data(peer)), 65_535)
         return peer
 
@@ -162,13 +163,15 @@ class ToTheClient(SynchronousTestCase):
         peer.say(initial_window(0))
         peer.say(frames.window_update(0, 1000))
         self.assertEqual(data(peer), [])
-        peer.say(frames.window_update(3, 100))
+        peer.say(frames.window_update(3, 110))
         self.assertEqual(data(peer), [(3, 100, True)])
 
     def test_a_stream_that_is_reset_loses_its_turn(self) -> None:
         peer = self.waiting_for_the_connection()
         peer.say(frames.reset(3, Code.CANCEL) + frames.window_update(0, 1000))
-        self.assertEqual(data(peer), [])
+        peer.ask(5)
+        answer(peer, 5, 1100)
+        self.assertEqual(data(peer), [(5, 1000, False)])
 
     def test_nothing_comes_after_the_end(self) -> None:
         """Whatever is said after it, while the end waits for a window"""
