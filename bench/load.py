@@ -3,7 +3,9 @@
 import json
 import re
 import socket
+import ssl
 import subprocess
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +72,8 @@ class Wrk:
     """A closed loop of `connections` that ask for `path`.
 
     With `is_returning` they bring the cookies that an answer set before; with `is_prefaced` each
-    connection begins with a PROXY header, which needs `keepalive` to be false.
+    connection begins with a PROXY header, which needs `keepalive` to be false. With `is_secure`
+    they speak TLS, and believe any certificate.
     """
 
     path: str = "/"
@@ -80,6 +83,7 @@ class Wrk:
     headers: tuple[str, ...] = ()
     is_returning: bool = False
     is_prefaced: bool = False
+    is_secure: bool = False
 
     def run(self, port: int, seconds: int, cores: set[int], folder: Path) -> Figures:
         """Load 127.0.0.1:`port`; raises BenchError when any answer was wrong."""
@@ -96,7 +100,7 @@ class Wrk:
             headers.append(f"Cookie: {cookie(port)}")
         for header in headers:
             command += ["-H", header]
-        url = f"http://127.0.0.1:{port}{self.path}"
+        url = f"http{'s' if self.is_secure else ''}://127.0.0.1:{port}{self.path}"
         ran = subprocess.run([*pinned, *command, url], capture_output=True, text=True)
         lines = [line for line in ran.stdout.splitlines() if line.startswith("FIGURES ")]
         if ran.returncode or not lines:
@@ -142,19 +146,26 @@ class Idle:
 ASKED = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
 
-def answer(port: int, preface: bytes = b"") -> bytes:
+def answer(port: int, preface: bytes = b"", is_secure: bool = False) -> bytes:
     """The first part of what 127.0.0.1:`port` answers; empty when it does not."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+        with ExitStack() as stack:
+            connection = stack.enter_context(
+                socket.create_connection(("127.0.0.1", port), timeout=2)
+            )
+            if is_secure:
+                # It is our own proxy, and certificates cost the same whoever signed them.
+                context = ssl._create_unverified_context()
+                connection = stack.enter_context(context.wrap_socket(connection))
             connection.sendall(preface + ASKED)
             return connection.recv(65536)
     except OSError:
         return b""
 
 
-def answers(port: int, preface: bytes = b"") -> bool:
+def answers(port: int, preface: bytes = b"", is_secure: bool = False) -> bool:
     """Whether 127.0.0.1:`port` answers a request with 200."""
-    return answer(port, preface).startswith(b"HTTP/1.1 200")
+    return answer(port, preface, is_secure).startswith(b"HTTP/1.1 200")
 
 
 def cookie(port: int) -> str:

@@ -8,12 +8,14 @@ import os
 import pwd
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 
 from bench.load import Wrk, answers, free_port
 from bench.prices import PRICES, Price, configuration
 from bench.process import Process
+from veloflux.config.self_signed import make
 
 HERE = Path(__file__).parent
 
@@ -23,7 +25,8 @@ class Peer:
     """A proxy in one configuration; `$config` in the command is that file's path.
 
     `other` is a configuration that it changes to and back under load. `load` stands in place of the
-    work's; with `against`, what it costs more than that peer is shown.
+    work's; with `against`, what it costs more than that peer is shown. One that `is_secure` speaks
+    TLS, with a certificate in `$folder` that is made for it (ECDSA, P-256).
     """
 
     label: str
@@ -33,6 +36,7 @@ class Peer:
     preface: bytes = b""
     load: Wrk | None = None
     against: str = ""
+    is_secure: bool = False
 
     def start(self, key: str, origin: int, cores: set[int], folder: Path) -> "Running":
         """Start it before `origin`; raises BenchError when it does not come up."""
@@ -51,10 +55,15 @@ class Peer:
         }
         configs = [Template(text).substitute(words) for text in (self.config, self.other)]
         (room / "config").write_text(configs[0])
+        if self.is_secure:
+            made = make(["127.0.0.1", "h"], datetime.now(UTC))
+            for name, content in zip(("tls.pem", "tls.key"), made, strict=True):
+                (room / name).write_bytes(content)
+                (room / name).chmod(0o600)
         command = [Template(word).substitute(words) for word in self.command.split()]
         process = Process(key, command, cores, room)
         try:
-            process.wait(lambda: answers(port, self.preface))
+            process.wait(lambda: answers(port, self.preface, self.is_secure))
         except BaseException:
             process.end()
             raise
@@ -136,6 +145,14 @@ NGINX = (
 """
 )
 
+NGINX_TLS = NGINX.replace(
+    "listen 127.0.0.1:$port backlog=4096;",
+    """listen 127.0.0.1:$port ssl backlog=4096;
+    ssl_certificate $folder/tls.pem;
+    ssl_certificate_key $folder/tls.key;
+    ssl_protocols TLSv1.2 TLSv1.3;""",
+)
+
 HAPROXY_TOP = """
 global
   nbthread 1
@@ -198,6 +215,10 @@ pools:
   - name: app
     backends: [{address: "127.0.0.1:$origin"}]
 """
+
+SECURE = """- address: 127.0.0.1:$port
+    tls: {certificates: [{cert: $folder/tls.pem, key: $folder/tls.key}]}"""
+VELOFLUX_TLS = VELOFLUX.replace("- address: 127.0.0.1:$port", SECURE)
 
 NGINX_COMMAND = "nginx -e stderr -c $config"
 HAPROXY_COMMAND = "haproxy -db -f $config"
@@ -263,6 +284,13 @@ PEERS = {
     "veloflux": _veloflux(),
     "veloflux-log": _veloflux(access="{path: $folder/access.log, format: combined}"),
     "veloflux-tcp": Peer("VeloFlux", TWISTD_COMMAND, VELOFLUX_TCP),
+    "nginx-tls": Peer("nginx", NGINX_COMMAND, NGINX_TLS.replace("ACCESS", "off"), is_secure=True),
+    "veloflux-tls": Peer(
+        "VeloFlux",
+        TWISTD_COMMAND,
+        VELOFLUX_TLS.replace("WORKERS", "1").replace("ACCESS", NO_LOG).replace("ROUTES", ONE_ROUTE),
+        is_secure=True,
+    ),
     "veloflux-routes": _veloflux("VeloFlux, 10,000 routes", routes=MANY_ROUTES),
     "veloflux-one-route": _veloflux("VeloFlux, one route"),
     "veloflux-2": _veloflux("VeloFlux, two workers", workers=2),

@@ -63,6 +63,27 @@ WORKS = {
         Goal(2.0, "nginx"),
         Wrk(keepalive=False),
     ),
+    "tls": Work(
+        "TLS 1.3 keep-alive, 100-byte answers",
+        ("nginx-tls", "veloflux-tls"),
+        "µs/request",
+        Goal(1.4, "nginx-tls", "veloflux-tls"),
+        Wrk(is_secure=True),
+    ),
+    "tls-connect": Work(
+        "a new TLS connection for each request",
+        ("nginx-tls", "veloflux-tls"),
+        "µs/request",
+        None,
+        Wrk(keepalive=False, is_secure=True),
+    ),
+    "tls-1m": Work(
+        "HTTP bodies of 1 MiB over TLS",
+        ("nginx-tls", "veloflux-tls"),
+        "s/GB",
+        None,
+        Wrk("/files/1m", connections=8, is_secure=True),
+    ),
     "http-1m": Work(
         "HTTP bodies of 1 MiB",
         ("nginx", "haproxy", "veloflux"),

@@ -61,7 +61,7 @@ def build(reactor: Any, path: str) -> Daemon:
     Raises ConfigError and ListenError.
     """
     path = os.path.abspath(path)
-    loaded = load(path, os.environ)
+    loaded = load(path, os.environ, keeps=True)
     for warning in loaded.warnings:
         _log.warn("{warning}", warning=warning)
     node = loaded.node
@@ -72,7 +72,7 @@ def build(reactor: Any, path: str) -> Daemon:
 
     def read(version: int) -> Deferred[Loaded]:
         # A large file takes seconds, in which the admin listener and the checks go on.
-        return in_thread(lambda: load(path, os.environ.copy(), version))
+        return in_thread(lambda: load(path, os.environ.copy(), version, keeps=True))
 
     names.install(reactor)
     sockets = Sockets()

@@ -7,11 +7,15 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.config.files import loaded, problems, with_listener
 from tests.support.authority import Issued, authority
+from veloflux.config import pem
 from veloflux.config.diff import diff
 from veloflux.config.dump import dump
 from veloflux.config.load import Loaded, load
 from veloflux.config.problem import ConfigError
+from veloflux.core.model.tls import Certificate
+from veloflux.edge.terms import names_of
 
 
 class SecrecyTestCase(SynchronousTestCase):
@@ -140,6 +144,68 @@ class Pairs(SecrecyTestCase):
         self.assertEqual(self.refused(client_ca="ca.pem")[0][0], "listeners[0].tls.client_ca")
 
 
+class OnTheSpot(SecrecyTestCase):
+    """Certificates for trying it out."""
+
+    NAMES = ["localhost", "127.0.0.1", "[::1]"]
+
+    def made(self, keeps: bool) -> Certificate:
+        file = self.directory / "veloflux.yaml"
+        listener = {"address": "127.0.0.1:8443", "protocol": "tcp", "pool": "app"}
+        listener["tls"] = {"self_signed": self.NAMES}  # type: ignore[assignment]
+        pool = {"name": "app", "backends": [{"address": "127.0.0.1:9001"}]}
+        file.write_text(json.dumps({"listeners": [listener], "pools": [pool]}))
+        loaded = load(str(file), {}, keeps=keeps)
+        self.assertEqual(loaded.warnings, ())
+        tls = loaded.node.snapshot.listeners[0].tls
+        assert tls is not None
+        [certificate] = tls.certificates
+        return certificate
+
+    def test_are_kept(self) -> None:
+        made = self.made(True)
+        self.assertEqual(self.made(True), made)
+        self.assertEqual(self.made(False), made)
+        key = Path(made.key.path)
+        self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+        self.assertEqual(key.parent, self.directory / "var")
+        self.assertEqual(key.parent.stat().st_mode & 0o777, 0o700)
+        self.assertEqual(sorted(path.suffix for path in key.parent.iterdir()), [".key", ".pem"])
+
+    def test_are_for_these_names(self) -> None:
+        [leaf] = pem.certificates(self.made(False).cert.content)
+        self.assertEqual(names_of(leaf), ["localhost", "127.0.0.1", "::1"])
+
+    def test_are_not_written_by_who_only_looks(self) -> None:
+        self.made(False)
+        self.assertFalse((self.directory / "var").exists())
+
+    def test_are_made_anew_when_they_are_no_good(self) -> None:
+        made = self.made(True)
+        for path, content in (
+            (made.cert.path, b"half"),
+            (made.key.path, authority().issue("a").key_pem),
+            (made.cert.path, authority().issue("localhost", days=3).pem),
+        ):
+            Path(path).write_bytes(content)
+            self.assertNotEqual(self.made(True), made)
+            made = self.made(True)
+
+    def test_that_cannot_be_kept_are_refused(self) -> None:
+        (self.directory / "var").write_text("in the way")
+        with self.assertRaises(ConfigError) as caught:
+            self.made(True)
+        self.assertIn("cannot be written", str(caught.exception))
+
+    def test_one_of_either_kind_is_needed(self) -> None:
+        self.assertIn(
+            ("listeners[0].tls.certificates", "are none; write cert and key of one"),
+            self.refused(certificates=[]),
+        )
+        [(path, _)] = self.refused(self_signed=["*.a"])
+        self.assertEqual(path, "listeners[0].tls.self_signed")
+
+
 class Words(SecrecyTestCase):
     def test_a_dump_has_paths_and_no_content(self) -> None:
         node = self.load().node
@@ -210,3 +276,45 @@ class Backends(SecrecyTestCase):
         file.write_text(dump(node))
         self.assertEqual(load(str(file), {}).node, node)
         self.assertNotIn("BEGIN", repr(node) + file.read_text())
+
+
+class PassingOn(SynchronousTestCase):
+    """A listener that passes TLS on, by the host that is asked for."""
+
+    RULES = "protocol: tcp, sni: [{host: a.example, pool: app}, {host: '*.B.example', pool: app}]"
+
+    def test_by_rules(self) -> None:
+        for keys, default in ((self.RULES, None), (f"{self.RULES}, pool: app", "app")):
+            found = loaded(with_listener(keys))
+            self.assertEqual(found.warnings, ())
+            [listener] = found.node.snapshot.listeners
+            self.assertEqual([rule.host for rule in listener.sni], ["a.example", "*.b.example"])
+            self.assertEqual(listener.pool, default)
+            again = loaded(dump(found.node).replace("data_dir: /srv/conf/var", "data_dir: var"))
+            self.assertEqual(again.node, found.node)
+
+    def test_that_make_no_sense(self) -> None:
+        rule = "{host: a.example, pool: app}"
+        for keys, path, part in (
+            (f"sni: [{rule}]", "listeners[0].sni", "is for tcp listeners"),
+            (f"protocol: tcp, sni: [{rule}, {rule}]", "listeners[0].sni[1].host", "sni[0]"),
+            (
+                "protocol: tcp, sni: [{host: '*', pool: app}]",
+                "listeners[0].sni[0].host",
+                "write the listener's pool",
+            ),
+            (
+                "protocol: tcp, sni: [{host: a, pool: ap}]",
+                "listeners[0].sni[0].pool",
+                "no pool is called",
+            ),
+        ):
+            [problem] = problems(with_listener(keys))
+            self.assertEqual(problem.path, path)
+            self.assertIn(part, problem.message)
+
+    def test_a_changed_rule_is_a_difference(self) -> None:
+        before = loaded(with_listener(self.RULES)).node
+        after = loaded(with_listener(self.RULES.replace("a.example", "c.example"))).node
+        [change] = diff(before, after)
+        self.assertIn("sni changed from a.example to app", str(change))

@@ -64,7 +64,7 @@ class Unavailable(SynchronousTestCase):
                 self.assertIn(f'algorithm: "{name}" is not available', found[0].message)
 
     def test_is_validated_all_the_same(self) -> None:
-        found = problems(SMALLEST + "admin: {tls: {certificates: [], min_version: '1.1'}}\n")
+        found = problems(SMALLEST + "admin: {tls: {certificates: 1, min_version: '1.1'}}\n")
         self.assertEqual(
             [(problem.path, problem.code) for problem in found],
             [

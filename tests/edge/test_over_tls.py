@@ -106,3 +106,19 @@ class TunnelsThrough(OverTls, BackendsOverTls, test_tunnels.Tunnels):
 
 class RelaysThrough(OverTls, BackendsOverTls, test_tunnels.Relays):
     pass
+
+
+class StockRelays(OverTls, test_tunnels.Relays):
+    has_stock_transports = True
+
+
+class StockReaders(OverTls, test_timeouts.Readers):
+    has_stock_transports = True
+
+
+class StockDrain(OverTls, test_service.Drain):
+    has_stock_transports = True
+
+
+class StockEarlyAnswers(OverTls, test_bodies.EarlyAnswers):
+    has_stock_transports = True

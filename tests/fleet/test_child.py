@@ -245,6 +245,14 @@ class ChildTests(SynchronousTestCase):
         self.clock.pump([1.0, LOOK_S])
         self.assertEqual(self.tell()[-1], Drained(1))
 
+    def test_a_drain_or_a_signal_that_comes_as_it_leaves_is_late(self) -> None:
+        """X8: its last word is said, and the channel not closed yet."""
+        self.tell()
+        self.tell(Drain(10.0))
+        self.child.channel.stringReceived(encode(Drain(10.0)))
+        self.child.leave()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_a_signal_makes_it_ask_for_a_successor_and_drain(self) -> None:
         self.tell()
         self.plane.connections = 1

@@ -204,7 +204,7 @@ class Make(SynchronousTestCase):
         self.config = folder / "etc" / "veloflux.yaml"
         text = (ROOT / "etc" / "veloflux.yaml").read_text()
         self.ports = {}
-        for port in ("8080", "8081", "9090", "9001", "9002"):
+        for port in ("8080", "8443", "8081", "9090", "9001", "9002"):
             self.ports[port] = free_port()
             self.assertIn(f"127.0.0.1:{port}", text)
             text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{self.ports[port]}")
@@ -228,10 +228,10 @@ class Make(SynchronousTestCase):
         wait(self, self.log, lambda: "VeloFlux is up" in self.log.read_text())
         return process
 
-    def get(self, port: str, path: str, user: str = "") -> str:
+    def get(self, port: str, path: str, user: str = "", scheme: str = "http") -> str:
         """What curl gets, as a user would."""
-        command = ["curl", "-sS", "--fail", "--max-time", "20", *(["-u", user] if user else [])]
-        url = f"http://127.0.0.1:{self.ports[port]}{path}"
+        command = ["curl", "-sSk", "--fail", "--max-time", "20", *(["-u", user] if user else [])]
+        url = f"{scheme}://127.0.0.1:{self.ports[port]}{path}"
         ran = subprocess.run([*command, url], capture_output=True, text=True)
         self.assertEqual(ran.returncode, 0, ran.stderr)
         return ran.stdout
@@ -242,6 +242,8 @@ class Make(SynchronousTestCase):
         told = [json.loads(self.get("8080", "/hello")) for _ in range(4)]
         self.assertEqual({answer["target"] for answer in told}, {"/hello"})
         self.assertEqual(len({answer["backend"] for answer in told}), 2)
+        self.assertIn('"/safe"', self.get("8443", "/safe", scheme="https"))
+        self.assertIn(f"https://127.0.0.1:{self.ports['8443']}/", greeting)
         self.assertIn("backend-", self.get("8081", "/over-tcp"))
         self.assertEqual(len(self.get("8080", "/bytes?n=300000")), 300000)
         self.assertEqual(self.get("8080", "/stream?n=3&ms=10").count("\n"), 3)

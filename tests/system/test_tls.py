@@ -263,3 +263,32 @@ class Backends(TlsSystemTestCase):
         daemon = self.daemon(self.configuration(server, insecure_skip_verify=True))
         self.assertEqual(self.get(daemon.port()), (200, "secret"))
         self.assertIn("insecure_skip_verify", daemon.output)
+
+
+class PassedOn(TlsSystemTestCase):
+    def test_to_the_backend_of_the_host(self) -> None:
+        servers = {name: self.greeter(name) for name in ("a.example", "b.example")}
+        pools = [
+            {"name": name, "backends": [{"address": server.address}]}
+            for name, server in servers.items()
+        ]
+        rules = [{"host": name, "pool": name} for name in servers]
+        listener = {"address": "127.0.0.1:0", "protocol": "tcp", "sni": rules}
+        daemon = self.daemon(settings(listeners=[listener], pools=pools, routes=[]))
+        for name in servers:
+            with self.connected(daemon.port(), name) as secure:
+                self.assertEqual(secure.recv(100).decode(), name)
+        with self.assertRaises(ssl.SSLError) as caught, self.connected(daemon.port(), "c.example"):
+            pass
+        self.assertIn("UNRECOGNIZED_NAME", str(caught.exception).upper())
+
+    def greeter(self, name: str) -> Server:
+        pair = self.store(name, authority().issue(name))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair["cert"], pair["key"])
+
+        def serve(plain: socket.socket) -> None:
+            with context.wrap_socket(plain, server_side=True) as secure:
+                secure.sendall(name.encode())
+
+        return self.server(serve)

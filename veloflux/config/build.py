@@ -16,6 +16,7 @@ def build(
     """Return the node; relative paths start at the shelf's directory, `workers: auto` is
     `processors`. Raises OSError or ValueError for a file on the shelf that cannot be read."""
     directory = shelf.directory
+    shelf.data_dir = configuration.data_dir
     workers = configuration.workers
     if not isinstance(workers, int):
         workers = max(1, min(processors, schema.MAX_WORKERS))
@@ -63,6 +64,7 @@ def _listener(listener: listeners.Listener, shelf: Shelf) -> traffic.Listener:
         address=listener.address,
         protocol=listener.protocol,
         pool=listener.pool,
+        sni=tuple(traffic.SniRoute(rule.host, rule.pool) for rule in listener.sni),
         tls=None if listener.tls is None else _listener_tls(listener.tls, shelf),
         proxy_protocol=listener.proxy_protocol,
         h2c=listener.h2c,
@@ -86,11 +88,14 @@ def _listener(listener: listeners.Listener, shelf: Shelf) -> traffic.Listener:
 
 
 def _listener_tls(section: secrecy.ListenerTls, shelf: Shelf) -> tls.ListenerTls:
+    certificates = [
+        tls.Certificate(shelf.take(each.cert), shelf.take(each.key))
+        for each in section.certificates
+    ]
+    if section.self_signed:
+        certificates.append(shelf.take_self_signed(section.self_signed))
     return tls.ListenerTls(
-        certificates=tuple(
-            tls.Certificate(shelf.take(each.cert), shelf.take(each.key))
-            for each in section.certificates
-        ),
+        certificates=tuple(certificates),
         min_version=section.min_version,
         client_ca=None if section.client_ca is None else shelf.take(section.client_ca),
         alpn=tuple(section.alpn),

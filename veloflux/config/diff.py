@@ -154,6 +154,9 @@ def _say(value: object) -> str:
             return str(value).lower()
         case Share():
             return f"{value.pool} ({value.weight})"
+        case dict():
+            # A listener's rule for a host.
+            text = " to ".join(map(str, value.values()))
         case list():
             text = ", ".join(map(_say, value)) or "none"
         case _:

@@ -14,7 +14,7 @@ from veloflux.config.scalars import escape, resolve
 from veloflux.core.model.address import Address
 from veloflux.core.model.node import Node
 from veloflux.core.model.tls import Certificate, Document
-from veloflux.core.model.traffic import Listener, Pool, Route, Share
+from veloflux.core.model.traffic import Listener, Pool, Route, Share, SniRoute
 
 
 def dump(node: Node) -> str:
@@ -66,7 +66,9 @@ def written(name: str, value: object) -> object:
     if name == "expected_status" and isinstance(value, tuple):
         return ",".join(f"{low}" if low == high else f"{low}-{high}" for low, high in value)
     if isinstance(value, tuple):
-        return [changed(each) if isinstance(each, Certificate) else each for each in value]
+        return [
+            changed(each) if isinstance(each, (Certificate, SniRoute)) else each for each in value
+        ]
     return value
 
 

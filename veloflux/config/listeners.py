@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from veloflux.config.fields import Duration, ListenAddress, Name, Size, SizeOrNone, Title
-from veloflux.config.http_fields import Network
+from veloflux.config.http_fields import Host, Network
 from veloflux.config.section import Section, option
 from veloflux.config.tls import ListenerTls
 
@@ -49,6 +49,15 @@ class Limits(Section):
 _NO_LIMITS = Limits()
 
 
+class SniRoute(Section):
+    """Where TLS connections for a host go."""
+
+    host: Host = Field(
+        description="`example.org` or `*.example.org` (any depth below).", examples=["example.org"]
+    )
+    pool: Name = Field(description="The pool that they go to, unopened.", examples=["app"])
+
+
 class Listener(Section):
     """A socket that clients connect to."""
 
@@ -58,6 +67,12 @@ class Listener(Section):
         "http", "`http`: requests go by the routes; `tcp`: connections go to one pool."
     )
     pool: Name | None = option(None, "With `protocol: tcp`, the pool that connections go to.")
+    sni: list[SniRoute] = option(
+        [],
+        "With `protocol: tcp`, pools by the host that a TLS client asks for; nothing is decrypted. "
+        "`pool` is for all others, null to refuse them.",
+        max_length=10_000,
+    )
     tls: ListenerTls | None = option(None, "null: clear text.")
     proxy_protocol: bool = option(
         False, "Expect a PROXY header (version 1 or 2) before anything else."

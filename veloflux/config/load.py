@@ -47,11 +47,12 @@ class Loaded:
     warnings: tuple[Problem, ...]
 
 
-def load(path: str, environ: Mapping[str, str], version: int = 1) -> Loaded:
+def load(path: str, environ: Mapping[str, str], version: int = 1, *, keeps: bool = False) -> Loaded:
     """Read the file at `path`; the snapshot gets `version`.
 
     Relative paths in it start at its directory; `workers: auto` counts the processors that this
-    process may use. Raises ConfigError.
+    process may use. With `keeps`, certificates made on the spot are written to the data directory.
+    Raises ConfigError.
     """
     try:
         # Not to wait for ever when it is a pipe that nobody writes to.
@@ -64,7 +65,7 @@ def load(path: str, environ: Mapping[str, str], version: int = 1) -> Loaded:
         raise ConfigError([Problem(path, 0, "", wrong, code="file")]) from None
     if content is None:
         raise ConfigError([Problem(path, 0, "", "is not a file; give one's path", code="file")])
-    return read(content, path, environ, version, is_public=bool(mode & stat.S_IROTH))
+    return read(content, path, environ, version, is_public=bool(mode & stat.S_IROTH), keeps=keeps)
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -78,6 +79,7 @@ def read(
     version: int = 1,
     *,
     is_public: bool = False,
+    keeps: bool = False,
 ) -> Loaded:
     """Read a configuration from bytes, as if they stood in `file`.
 
@@ -88,9 +90,10 @@ def read(
     data = {} if root is None else reading.plain(root)
     findings = [Finding(loc, message, "environment") for loc, message in reading.faults.items()]
     configuration, part, errors = _validated(data, reading.faults)
-    shelf = Shelf(os.path.dirname(os.path.abspath(file)))
+    now = datetime.now(UTC)
+    shelf = Shelf(os.path.dirname(os.path.abspath(file)), now, keeps=keeps)
     doubts = (listening(part), balancing(part), routing(part))
-    files = secrecy(part, shelf, datetime.now(UTC))
+    files = secrecy(part, shelf, now)
     for more in (errors, unavailable(data), *doubts, files):
         findings += islice(more, MAX_PROBLEMS)
     findings += _exposed(root, reading, is_public)
@@ -100,7 +103,12 @@ def read(
     warnings = tuple(problem for problem in problems if problem.code == "advice")
     if configuration is None or len(warnings) < len(problems):
         raise ConfigError(_capped(file, problems))
-    node = build(configuration, shelf, len(os.sched_getaffinity(0)), version)
+    try:
+        node = build(configuration, shelf, len(os.sched_getaffinity(0)), version)
+    except OSError as error:
+        # A certificate that is made is kept, or there would be another one with each reload.
+        wrong = f"{error.filename} cannot be written: {error.strerror}; let this user write there"
+        raise ConfigError([Problem(file, 0, "data_dir", wrong, code="file")]) from None
     return Loaded(node, tuple(_capped(file, warnings)))
 
 

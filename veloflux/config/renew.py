@@ -62,7 +62,7 @@ class _Reading:
         self.problems: list[str] = []
         self.concerns: list[str] = []
         self._now = now
-        self._shelf = Shelf("/")
+        self._shelf = Shelf("/", now)
 
     def listener(self, tls: ListenerTls) -> ListenerTls:
         certificates = tuple(

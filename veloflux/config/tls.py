@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from veloflux.config.fields import FilledText
+from veloflux.config.http_fields import Host
 from veloflux.config.section import Section, option
 
 
@@ -20,8 +21,15 @@ class Certificate(Section):
 class ListenerTls(Section):
     """TLS towards clients."""
 
-    certificates: list[Certificate] = Field(
-        min_length=1, description="Chosen by SNI; the first is for clients that send none."
+    certificates: list[Certificate] = option(
+        [], "Chosen by SNI; the first is for clients that send none.", max_length=10_000
+    )
+    self_signed: list[Host] = option(
+        [],
+        "For trying it out: hosts and addresses for one more certificate, made on the spot and "
+        "kept in `data_dir`. No client trusts it unasked.",
+        examples=[["localhost", "127.0.0.1"]],
+        max_length=100,
     )
     min_version: Literal["1.2", "1.3"] = option("1.2", "The lowest TLS version spoken.")
     client_ca: FilledText | None = option(

@@ -52,6 +52,8 @@ def greeting(plan: Plan, backends: Iterable[Child]) -> str:
     lines = ["", "VeloFlux is up. Ctrl-C stops all of it.", ""]
     for address in plan.http:
         lines.append(f"  HTTP     http://{address}/")
+    for address in plan.https:
+        lines.append(f"  HTTPS    https://{address}/   (curl -k: its certificate is self-signed)")
     for address in plan.tcp:
         lines.append(f"  TCP      {address}")
     lines.append(f"  admin    http://{plan.admin}/   user {plan.username}, {_password(plan)}")

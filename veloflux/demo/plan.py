@@ -25,6 +25,7 @@ class Plan:
     """Addresses are `host:port` as text; `password` is empty when the daemon makes one."""
 
     http: tuple[str, ...]
+    https: tuple[str, ...]
     tcp: tuple[str, ...]
     backends: tuple[str, ...]
     admin: str
@@ -35,7 +36,7 @@ class Plan:
     @property
     def addresses(self) -> tuple[str, ...]:
         """All that must be free before anything starts."""
-        return (*self.backends, *self.http, *self.tcp, self.admin)
+        return (*self.backends, *self.http, *self.https, *self.tcp, self.admin)
 
 
 def split(address: str) -> tuple[str, int]:
@@ -64,7 +65,8 @@ def read(file: Path) -> Plan:
             for backend in pool.get("backends") or ()
         ]
         return Plan(
-            http=_addresses(listeners, "http"),
+            http=_addresses(listeners, "http", secure=False),
+            https=_addresses(listeners, "http", secure=True),
             tcp=_addresses(listeners, "tcp"),
             backends=tuple(dict.fromkeys(filter(_loopback, backends))),
             admin=str(admin.get("address", "127.0.0.1:9090")),
@@ -82,9 +84,13 @@ def read(file: Path) -> Plan:
         ) from error
 
 
-def _addresses(listeners: list[dict[str, Any]], protocol: str) -> tuple[str, ...]:
+def _addresses(
+    listeners: list[dict[str, Any]], protocol: str, *, secure: bool | None = None
+) -> tuple[str, ...]:
+    """Of those of one protocol; `secure` asks for TLS, or for none."""
     return tuple(
         str(listener["address"])
         for listener in listeners
         if listener.get("protocol", "http") == protocol
+        and secure in (None, bool(listener.get("tls")))
     )

@@ -11,8 +11,10 @@ from twisted.logger import Logger
 from veloflux.core.model import metrics
 from veloflux.core.model.traffic import Listener as ListenerModel
 from veloflux.core.policy.access import Access, Networks, access, plain
+from veloflux.core.policy.server_name import ByName
 from veloflux.edge import handshake
 from veloflux.edge.downstream import Downstream
+from veloflux.edge.greeting import Greeted
 from veloflux.edge.handshake import Secured
 from veloflux.edge.http2.connection import Http2
 from veloflux.edge.http2.knock import Knock
@@ -80,6 +82,8 @@ class Listener(Factory):
         is_http = model.protocol == "http"
         self.scheme = (b"http" if model.tls is None else b"https") if is_http else b"tcp"
         self.limits = model.limits
+        rules = [(rule.host, rule.pool) for rule in model.sni]
+        self.by_name = ByName(rules, model.pool) if rules else None
         self._trusted, self._access = networks(model)
 
     @property
@@ -115,7 +119,7 @@ class Listener(Factory):
         self.accepted += 1
         return Prefaced(self, peer) if is_prefaced else self._build(peer)
 
-    def build_for(self, client: str) -> "Downstream | Knock | Relay | Secured | None":
+    def build_for(self, client: str) -> "Downstream | Knock | Relay | Secured | Greeted | None":
         """The protocol for a connection whose PROXY header names `client`; None when it is turned
         away after all."""
         reason = "removed" if self.is_removed else self._why_not(client)
@@ -124,7 +128,9 @@ class Listener(Factory):
             return None
         return self._build(client)
 
-    def _build(self, client: str) -> Downstream | Knock | Relay | Secured:
+    def _build(self, client: str) -> Downstream | Knock | Relay | Secured | Greeted:
+        if self.by_name is not None:
+            return Greeted(self, client)
         if self.terms is not None:
             return Secured(self, client)
         if self.model.protocol == "tcp":

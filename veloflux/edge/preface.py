@@ -25,6 +25,8 @@ class Prefaced(Protocol, Timed):
 
     transport: Any
     descriptors = 1
+    # By which errors are counted.
+    protocol_name = "proxy"
 
     _buffer = b""
     _is_counted = False
@@ -68,7 +70,7 @@ class Prefaced(Protocol, Timed):
             protocol.drain()
 
     def _refuse(self, kind: str) -> None:
-        self.listener.count_error("proxy", kind)
+        self.listener.count_error(self.protocol_name, kind)
         self._buffer = b""
         self._deadlines.disarm(self)
         self.transport.abortConnection()
@@ -95,7 +97,7 @@ class Prefaced(Protocol, Timed):
     def connectionLost(self, reason: TwistedFailure = connectionDone) -> None:
         if self._buffer:
             # Who sends nothing at all only looks whether somebody listens.
-            self.listener.count_error("proxy", "truncated")
+            self.listener.count_error(self.protocol_name, "truncated")
         self._leave()
 
 

@@ -40,16 +40,19 @@ class Relay(Protocol, Carrier, Outcome):
     agreement: Agreement | None = None
     _early = b""
 
-    def __init__(self, listener: "Listener", peer: str) -> None:
+    def __init__(self, listener: "Listener", peer: str, pool: str | None = None) -> None:
+        """`pool` is where it goes; None for where its listener's connections go."""
         self.listener = listener
+        self._wanted = pool
         self.plane = listener.plane
         self.peer = self.client = peer
 
     def connectionMade(self) -> None:
         self.listener.join(self)
         self.transport.pauseProducing()
-        assert self.listener.model.pool is not None
-        self.pool = self.plane.pools[self.listener.model.pool]
+        wanted = self._wanted or self.listener.model.pool
+        assert wanted is not None
+        self.pool = self.plane.pools[wanted]
         self.started = self.plane.deadlines.now()
         self.carry(self.started)
 

@@ -281,8 +281,12 @@ class Service:
         address = str(model.address)
         if address not in self._ports and address not in self._descriptors:
             raise ValueError(f"no listening socket for {address}")
-        if model.protocol == "tcp" and model.pool not in pools:
-            raise ValueError(f"listener {model.name}: no pool called {model.pool!r}")
+        wanted = [rule.pool for rule in model.sni]
+        if model.protocol == "tcp" and (model.pool is not None or not wanted):
+            wanted.append(model.pool or "")
+        for pool in wanted:
+            if pool not in pools:
+                raise ValueError(f"listener {model.name}: no pool called {pool!r}")
         networks(model)
 
     def _terms(self, model: ListenerModel) -> Terms | None:

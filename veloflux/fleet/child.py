@@ -153,7 +153,7 @@ class Child:
 
     def leave(self) -> None:
         """Drain because somebody outside said so, with a successor."""
-        if not self._watch.running:
+        if not self._watch.running and not self._is_over:
             self.channel.send(Leaving())
             self._drain(DRAIN_DEADLINE_S)
 
@@ -246,6 +246,8 @@ class Child:
         self._trimmer.look(connections)
 
     def _drain(self, deadline_s: float) -> None:
+        if self._is_over:
+            return
         deadline = self._clock.seconds() + deadline_s
         if self._watch.running:
             self._deadline = min(self._deadline, deadline)

@@ -17,8 +17,8 @@ from veloflux.core.policy.balance.candidate import Usable
 
 PACKAGE = Path(veloflux.__file__).parent
 TERMINATION = re.compile(r"--|[CcSsPRL][RQCHD]")
-# PROXY headers are no requests; an explanation repeats what the edge says.
-UNLOGGED = {"preface.py", "explanation.py"}
+# PROXY headers and TLS handshakes are no requests; an explanation repeats what the edge says.
+UNLOGGED = {"preface.py", "hello.py", "explanation.py"}
 RAISES = {"ProtocolError": 1, "DeclinedError": 1, "bad_request": 0}
 
 

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from veloflux.core.policy.server_name import Choice, Names, server_name
+from veloflux.core.policy.server_name import ByName, Choice, Names, server_name
 
 
 class ServerNames(SynchronousTestCase):
@@ -80,3 +80,25 @@ class Choices(SynchronousTestCase):
             self.assertTrue(
                 place == 0 if not covering else certificates[place] in covering, (host, place)
             )
+
+
+class Rules(SynchronousTestCase):
+    def test_the_most_specific_goes_first(self) -> None:
+        rules = (("*.example", "1"), ("*.b.example", "2"), ("a.b.example", "3"), ("b.example", "4"))
+        by_name = ByName(rules, "0")
+        for name, place in (
+            ("a.b.example", "3"),
+            ("c.b.example", "2"),
+            ("d.c.b.example", "2"),
+            ("b.example", "4"),
+            ("c.example", "1"),
+            ("example", "0"),
+            ("elsewhere", "0"),
+            ("", "0"),
+        ):
+            self.assertEqual(by_name.find(name), place, name)
+
+    def test_without_a_default_there_may_be_none(self) -> None:
+        by_name = ByName((("a.example", "1"),), None)
+        self.assertIsNone(by_name.find(""))
+        self.assertIsNone(by_name.find("b.example"))

@@ -7,7 +7,7 @@ from tests.corpus import chunks
 from tests.support import messages
 from tests.support.oracles import read_by_h11, read_by_llhttp
 from veloflux.core.wire.error import ProtocolError
-from veloflux.core.wire.framing import Chunked, Counted, encode
+from veloflux.core.wire.framing import Chunked, Counted, Framed, encode
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 PAYLOADS = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
@@ -143,6 +143,14 @@ class CountedTests(SynchronousTestCase):
             found += decoder.feed(left.pop(0))
         self.assertEqual((found, decoder.done), (payload, True))
         self.assertEqual(decoder.rest + b"".join(left), after)
+
+
+class FramedTests(SynchronousTestCase):
+    def test_ends_when_it_is_told(self) -> None:
+        body = Framed()
+        self.assertEqual(encode(body.feed(b"abc"), body), b"3\r\nabc\r\n")
+        body.done, body.trailers = True, b"x-sum: 1\r\n"
+        self.assertEqual(encode(body.feed(b""), body), b"0\r\nx-sum: 1\r\n\r\n")
 
 
 class CostTests(SynchronousTestCase):

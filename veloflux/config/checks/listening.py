@@ -112,7 +112,15 @@ def _target(draft: Draft, listener: Listener, loc: Loc) -> Iterator[Finding]:
                 "is for tcp listeners; leave it out, or write protocol: tcp",
                 "conflict",
             )
-    elif listener.pool is None:
+        if listener.sni:
+            yield Finding((*loc, "sni"), "is for tcp listeners; leave it out", "conflict")
+    elif listener.sni:
+        yield from _by_name(draft, listener, loc)
+    if listener.protocol == "http":
+        return
+    if listener.pool is None:
+        if listener.sni:
+            return
         yield Finding(
             (*loc, "pool"), "is missing; a tcp listener says where connections go", "conflict"
         )
@@ -122,6 +130,27 @@ def _target(draft: Draft, listener: Listener, loc: Loc) -> Iterator[Finding]:
             f"no pool is called {quote(listener.pool)}; {suggest(listener.pool, draft.pool_names)}",
             "conflict",
         )
+
+
+def _by_name(draft: Draft, listener: Listener, loc: Loc) -> Iterator[Finding]:
+    if listener.tls is not None:
+        yield Finding(
+            (*loc, "sni"), "passes TLS on unopened; leave it out, or leave tls out", "conflict"
+        )
+    seen: dict[str, int] = {}
+    for k, rule in enumerate(listener.sni):
+        if rule.host == "*":
+            wrong = "* is for routes; write the listener's pool for all other hosts"
+            yield Finding((*loc, "sni", k, "host"), wrong, "conflict")
+        if seen.setdefault(rule.host, k) != k:
+            wrong = f"{quote(rule.host)} is also that of sni[{seen[rule.host]}]; take one out"
+            yield Finding((*loc, "sni", k, "host"), wrong, "conflict")
+        if draft.pool_names is not None and rule.pool not in draft.pool_names:
+            yield Finding(
+                (*loc, "sni", k, "pool"),
+                f"no pool is called {quote(rule.pool)}; {suggest(rule.pool, draft.pool_names)}",
+                "conflict",
+            )
 
 
 def _believed(listener: Listener, loc: Loc) -> Iterator[Finding]:
@@ -136,7 +165,9 @@ def _believed(listener: Listener, loc: Loc) -> Iterator[Finding]:
 
 def _without_effect(listener: Listener, loc: Loc) -> Iterator[Finding]:
     for key in _HTTP_LIMITS:
-        if key == "header_timeout" and (listener.proxy_protocol or listener.tls is not None):
+        if key == "header_timeout" and (
+            listener.proxy_protocol or listener.sni or listener.tls is not None
+        ):
             continue
         if key in listener.limits.model_fields_set:
             yield Finding(

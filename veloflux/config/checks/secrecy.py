@@ -32,6 +32,11 @@ def secrecy(draft: Draft, shelf: Shelf, now: datetime) -> Iterator[Finding]:
 
 def _listener(listener: Listener, loc: Loc, checker: "_Checker") -> Iterator[Finding]:
     assert listener.tls is not None
+    if not listener.tls.certificates and not listener.tls.self_signed:
+        yield Finding((*loc, "certificates"), "are none; write cert and key of one", "conflict")
+    if any("*" in name for name in listener.tls.self_signed):
+        wrong = "names hosts, and * is none; write localhost"
+        yield Finding((*loc, "self_signed"), wrong, "conflict")
     for k, pair in enumerate(listener.tls.certificates):
         yield from checker.pair((*loc, "certificates", k), pair.cert, pair.key)
     if listener.tls.client_ca is not None:

@@ -49,8 +49,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class SniRoute:
+    """Where TLS connections for a host go; `host` is exact or `*.suffix`."""
+
+    host: str
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     """A socket that clients connect to; `pool` is where a tcp listener's connections go.
+
+    With `sni`, it relays TLS unopened, by the host that is asked for: `pool` is for all others,
+    None to refuse them.
 
     With `proxy_protocol`, each connection begins with a PROXY header that names the client.
     `allow` and `deny` are networks; who is in `deny`, or not in an `allow` that is not empty, is
@@ -61,6 +72,7 @@ class Listener:
     address: Address
     protocol: Protocol = "http"
     pool: str | None = None
+    sni: tuple[SniRoute, ...] = ()
     tls: ListenerTls | None = None
     proxy_protocol: bool = False
     h2c: bool = False

@@ -72,3 +72,22 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+class ByName:
+    """Where connections go by the host they ask for: rules of (host, place), exact or `*.suffix`,
+    which stands for any depth below; then `default`."""
+
+    def __init__(self, rules: Iterable[tuple[str, str]], default: str | None) -> None:
+        self._rules: dict[str, str] = {}
+        for host, place in rules:
+            self._rules.setdefault(host, place)
+        self._default = default
+
+    def find(self, name: str) -> str | None:
+        """The place for a host, in lower case or empty; the most specific rule goes first."""
+        place = self._rules.get(name)
+        while place is None and name:
+            name = name.partition(".")[2]
+            place = self._rules.get("*." + name)
+        return self._default if place is None else place

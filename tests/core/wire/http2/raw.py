@@ -14,6 +14,7 @@ from veloflux.core.wire.http2.error import Code
 from veloflux.core.wire.http2.events import Cancelled, Event, Failed
 from veloflux.core.wire.http2.frames import frame
 from veloflux.core.wire.http2.settings import Terms
+from veloflux.core.wire.http2.translation import NewKey
 
 Field = tuple[bytes, bytes]
 
@@ -38,16 +39,19 @@ class Peer:
     """A connection with a client that has said hello."""
 
     def __init__(
-        self, limits: Limits | None = None, terms: Terms | None = None, *, tunnels: bool = False
+        self,
+        limits: Limits | None = None,
+        terms: Terms | None = None,
+        new_key: NewKey | None = None,
     ) -> None:
-        key = (lambda: KEY) if tunnels else None
-        self.connection = Connection(limits or Limits(), terms or Terms(), 0.0, key)
+        self.connection = Connection(limits or Limits(), terms or Terms(), 0.0, new_key)
         self.encoder = Encoder()
         self.decoder = Decoder()
         self.now = 0.0
         self.events: list[Event] = []
         self.frames: list[Frame] = []
         self.unread = b""
+        self.announced: list[Any] = self.listen()
         self.say(HELLO)
         self.frames.clear()
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.core.wire.http2.raw import END, GET, HELLO, POST, WHOLE, Peer, long
@@ -9,9 +11,10 @@ from veloflux.core.model.traffic import Limits
 from veloflux.core.wire.http2 import frames
 from veloflux.core.wire.http2.connection import Connection
 from veloflux.core.wire.http2.error import Code
-from veloflux.core.wire.http2.events import Came, Cancelled, Failed, Leaving, Requested
+from veloflux.core.wire.http2.events import Came, Cancelled, Failed, Leaving, Refused, Requested
 from veloflux.core.wire.http2.frames import frame
 from veloflux.core.wire.http2.settings import Terms
+from veloflux.core.wire.http2.streams import State, Streams
 
 Wire = Callable[[Peer], bytes]
 DATA, HEADERS, CONTINUATION = frames.DATA, frames.HEADERS, frames.CONTINUATION
@@ -86,6 +89,11 @@ FATAL: dict[str, tuple[Code, Wire]] = {
         PROTOCOL,
         lambda p: frame(HEADERS, WHOLE | frames.WITH_PRIORITY, 1, long(1) + b"\x00\x82"),
     ),
+    "5.3 and alone": (
+        PROTOCOL,
+        lambda p: frame(HEADERS, WHOLE | frames.WITH_PRIORITY, 1, long(1 | 1 << 31) + b"\x00\x82"),
+    ),
+    "6.2 a block in pieces on no stream": (PROTOCOL, lambda p: p.head(0, GET, END)),
     "5.3 one that is not open yet": (
         PROTOCOL,
         lambda p: frame(frames.PRIORITY, 0, 1, long(1) + b"\x00"),
@@ -286,19 +294,65 @@ class Rules(SynchronousTestCase):
             self.assertIn(code, (cut.left_with(), *(code for _, code in cut.resets())), what)
 
 
+_NUMBERS = st.sampled_from((0, 1, 1, 1, 2, 3, 5, (1 << 31) - 1))
+_FRAMES = st.tuples(
+    st.integers(0, 12),
+    st.one_of(st.sampled_from((0, 1, 4, 5)), st.integers(0, 255)),
+    _NUMBERS,
+    st.one_of(
+        st.sampled_from(
+            (b"", b"\x82\x87\x84\x41\x01a", long(0), long(1), long(3) + b"\0", b"8" * 8)
+        ),
+        st.binary(max_size=20),
+    ),
+)
+
+
+class Anything(SynchronousTestCase):
+    @settings(deadline=None, max_examples=300)
+    @given(st.lists(st.one_of(_FRAMES, st.binary(max_size=12)), max_size=12), st.booleans())
+    def test_is_either_events_or_one_failure(
+        self, wires: list[tuple[int, int, int, bytes] | bytes], answers: bool
+    ) -> None:
+        """H9: nothing raises, and after the failure nothing comes"""
+        peer = Peer()
+        for wire in wires:
+            failed = peer.left_with() is not None
+            events = peer.say(wire if isinstance(wire, bytes) else frame(*wire))
+            self.assertFalse(failed and events)
+            self.assertFalse([event for event in events[:-1] if isinstance(event, Failed)])
+            for event in events:
+                if answers and isinstance(event, Requested | Refused):
+                    peer.connection.answer(event.stream, b"200 OK", b"")
+                    peer.connection.data(event.stream, b"x", ended=True)
+        peer.connection.close()
+        self.assertTrue(peer.connection.is_over)
+        self.assertGreaterEqual(peer.connection.waiting, 0)
+
+
+class Memory(SynchronousTestCase):
+    def test_remembers_how_the_latest_streams_ended(self) -> None:
+        """L10: and of those before only that they did"""
+        streams = Streams()
+        for number in range(1, 2001, 2):
+            streams.advance(number)
+            streams.close(number, State.LEFT)
+        states = [streams.state(number) for number in range(1, 2001, 2)]
+        self.assertEqual(states, [State.ENDED] * 744 + [State.LEFT] * 256)
+        self.assertEqual(streams.state(2001), State.IDLE)
+
+
 class Hello(SynchronousTestCase):
     def connection(self) -> Connection:
         return Connection(Limits(), Terms(), 0.0)
 
     def test_says_what_it_grants_before_the_client_speaks(self) -> None:
-        peer = Peer()
-        peer.connection = self.connection()
-        settings, window = peer.listen()
+        granted, window = Peer().announced
         self.assertEqual(
-            dict(settings.settings),  # type: ignore[attr-defined]  # of a SETTINGS frame
+            dict(granted.settings),
             {0x3: 100, 0x4: 65536, 0x6: 32768 + 8192 + 3200, 0x9: 1},
         )
-        self.assertEqual(window.window_increment, 1024 * 1024 - 65535)  # type: ignore[attr-defined]
+        self.assertEqual(window.window_increment, 1024 * 1024 - 65535)
 
     def test_refuses_other_protocols(self) -> None:
         """H9: HTTP/1 on a port for HTTP/2, and a preface with an error"""
@@ -323,8 +377,8 @@ class Hello(SynchronousTestCase):
     def test_acknowledges_settings_and_pings(self) -> None:
         peer = Peer()
         peer.say(setting(0x4, 100) + frame(PING, 0, 0, b"12345678"))
-        settings, ping = peer.frames
-        self.assertEqual((settings.flags, ping.flags), ({"ACK"}, {"ACK"}))
+        accepted, ping = peer.frames
+        self.assertEqual((accepted.flags, ping.flags), ({"ACK"}, {"ACK"}))
         self.assertEqual(ping.opaque_data, b"12345678")  # type: ignore[attr-defined]
 
     def test_tells_that_the_client_leaves(self) -> None:

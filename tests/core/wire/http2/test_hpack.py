@@ -90,6 +90,15 @@ class Unpacking(SynchronousTestCase):
         ours.unpack(b"\x20\x82")
         self.assertEqual(ours.changes, 2)
 
+    def test_refuses_a_number_that_is_longer_than_it_need_be(self) -> None:
+        """7541 5.1: or there would be no end to how long one takes"""
+        for zeros, is_read in ((4, True), (5, False), (16_000, False)):
+            block = b"\x00\x01a\x7f" + b"\x80" * zeros + b"\x00" + b"v" * 127
+            if is_read:
+                self.assertEqual(unpacker().unpack(block), [(b"a", b"v" * 127)])
+            else:
+                self.assertRaises(BrokenConnectionError, unpacker().unpack, block)
+
     def test_says_when_fields_are_too_many_and_goes_on(self) -> None:
         """H4: the table is right for what follows"""
         ours = Unpacker(3, 100)

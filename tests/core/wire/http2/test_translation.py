@@ -1,5 +1,7 @@
 """What becomes of a request's fields: HTTP/2's rules on them, and HTTP/1.1's grammar after that."""
 
+from base64 import b64encode
+
 import h11
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -203,6 +205,20 @@ class Fields(SynchronousTestCase):
         self.assertEqual(event.head.path, b"/other")
         self.assertIs(event.head.fields, heads[1].fields)
 
+    def test_the_same_block_with_a_body_is_another_head(self) -> None:
+        peer = Peer()
+        lengths = []
+        for stream, flags in (
+            (1, WHOLE),
+            (3, END | WHOLE),
+            (5, WHOLE),
+            (7, END | WHOLE),
+            (9, WHOLE),
+        ):
+            event = peer.ask(stream, POST, flags)[0]
+            lengths.append(event.head.fields.length)
+        self.assertEqual(lengths, [None, 0, None, 0, None])
+
     def test_a_changed_table_changes_the_meaning(self) -> None:
         """The same bytes after the table moved"""
         peer = Peer()
@@ -241,7 +257,7 @@ class Trailers(SynchronousTestCase):
 class Tunnels(SynchronousTestCase):
     def test_comes_as_the_handshake_that_it_is(self) -> None:
         """RFC 8441 section 5: with a key that the backend can answer"""
-        peer = Peer(tunnels=True)
+        peer = Peer(new_key=lambda: KEY)
         fields = (*TUNNEL, (b"sec-websocket-key", b"mine"), (b"sec-websocket-protocol", b"chat"))
         (event,) = peer.ask(1, fields, WHOLE)
         assert isinstance(event, Requested)
@@ -253,7 +269,7 @@ class Tunnels(SynchronousTestCase):
         self.assertEqual(check_handshake(event.head), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
 
     def test_carries_bytes_both_ways_and_closes_by_halves(self) -> None:
-        peer = Peer(tunnels=True)
+        peer = Peer(new_key=lambda: KEY)
         peer.ask(1, TUNNEL, WHOLE)
         connection = peer.connection
         connection.answer(1, b"200 OK", b"Upgrade: websocket\r\nSec-WebSocket-Protocol: chat\r\n")
@@ -268,10 +284,8 @@ class Tunnels(SynchronousTestCase):
         self.assertEqual((connection.open_streams, peer.resets()), (0, []))
 
     def test_says_that_it_offers_them(self) -> None:
-        peer = Peer(tunnels=True)
-        fresh = type(peer.connection)(Limits(), peer.connection._terms, 0.0, lambda: KEY)
-        peer.connection = fresh
-        self.assertEqual(peer.listen()[0].settings[0x8], 1)  # type: ignore[attr-defined]  # of SETTINGS
+        (found, _) = Peer(new_key=lambda: KEY).announced
+        self.assertEqual(found.settings[0x8], 1)
 
     def test_refuses_what_is_no_tunnel(self) -> None:
         for status, flags, fields in (
@@ -279,26 +293,16 @@ class Tunnels(SynchronousTestCase):
             (400, END | WHOLE, TUNNEL),
             (400, WHOLE, (*TUNNEL, (b"content-length", b"5"))),
         ):
-            peer = Peer(tunnels=True)
+            peer = Peer(new_key=lambda: KEY)
             event = peer.ask(1, fields, flags)[0]
             assert isinstance(event, Refused)
             self.assertEqual(event.problem.status, status)
 
     def test_each_has_a_key_of_its_own(self) -> None:
-        keys = iter((b"YWFhYWFhYWFhYWFhYWFhYQ==", b"YmJiYmJiYmJiYmJiYmJiYg=="))
-        peer = Peer(tunnels=True)
-        fresh = type(peer.connection)(Limits(), peer.connection._terms, 0.0, lambda: next(keys))
-        peer.connection = fresh
-        peer.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
-        block = peer.encoder.encode(list(TUNNEL))
-        seen = set()
-        for stream in (1, 3):
-            event = peer.say(
-                b"\0\0" + bytes((len(block),)) + b"\1\4\0\0\0" + bytes((stream,)) + block
-            )
-            seen.add(event[0].head.fields.value(b"sec-websocket-key"))
-            block = peer.encoder.encode(list(TUNNEL))
-        self.assertEqual(len(seen), 2)
+        keys = iter([b64encode(bytes((n,)) * 16) for n in range(3)])
+        peer = Peer(new_key=lambda: next(keys))
+        heads = [peer.ask(stream, TUNNEL, WHOLE)[0].head for stream in (1, 3, 5)]
+        self.assertEqual(len({head.fields.value(b"sec-websocket-key") for head in heads}), 3)
 
 
 _BYTES = st.binary(max_size=8)

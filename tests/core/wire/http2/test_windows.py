@@ -139,6 +139,62 @@ class ToTheClient(SynchronousTestCase):
         peer.say(initial_window(5000))
         self.assertEqual(data(peer), [])
 
+    def test_small_answers_keep_to_the_connections_window(self) -> None:
+        peer = Peer()
+        peer.say(b"".join(peer.head(stream) for stream in range(1, 15, 2)))
+        for stream in range(1, 15, 2):
+            answer(peer, stream, 10_000)
+        self.assertEqual([size for _, size, _ in data(peer)], [10_000] * 6 + [5535])
+        peer.say(frames.window_update(0, 10_000))
+        self.assertEqual(data(peer), [(13, 4465, True)])
+
+    def waiting_for_the_connection(self) -> Peer:
+        """Stream 3 has a window, and the connection has none."""
+        peer = Peer()
+        peer.say(peer.head(1) + peer.head(3))
+        answer(peer, 3, 10, ended=False)
+        answer(peer, 1, 65_525)
+        peer.connection.data(3, b"x" * 100, ended=True)
+        self.assertEqual(sum(size for _, size, _ in data(peer)), 65_535)
+        return peer
+
+    def test_a_stream_whose_window_is_taken_back_loses_its_turn(self) -> None:
+        peer = self.waiting_for_the_connection()
+        peer.say(initial_window(0))
+        peer.say(frames.window_update(0, 1000))
+        self.assertEqual(data(peer), [])
+        peer.say(frames.window_update(3, 110))
+        self.assertEqual(data(peer), [(3, 100, True)])
+
+    def test_a_stream_that_is_reset_loses_its_turn(self) -> None:
+        peer = self.waiting_for_the_connection()
+        peer.say(frames.reset(3, Code.CANCEL) + frames.window_update(0, 1000))
+        peer.ask(5)
+        answer(peer, 5, 1100)
+        self.assertEqual(data(peer), [(5, 1000, False)])
+
+    def test_nothing_comes_after_the_end(self) -> None:
+        """Whatever is said after it, while the end waits for a window"""
+        peer = Peer()
+        peer.say(initial_window(1) + peer.head(1))
+        answer(peer, 1, 2)
+        peer.connection.data(1, b"more")
+        peer.connection.trailers(1, b"X: y\r\n")
+        peer.say(frames.window_update(1, 100))
+        self.assertEqual(data(peer), [(1, 1, False), (1, 1, True)])
+        self.assertEqual(peer.connection.open_streams, 0)
+
+    def test_the_first_block_gives_up_the_table(self) -> None:
+        """7541 4.2: then no size that the client allows is exceeded"""
+        peer = Peer()
+        blocks = []
+        for stream in (1, 3):
+            peer.ask(stream)
+            peer.frames.clear()
+            peer.connection.answer(stream, b"200 OK", b"", ended=True)
+            blocks.append(peer.listen()[0].data)
+        self.assertEqual(blocks, [b"\x20\x88", b"\x88"])
+
     def test_no_body_goes_with_an_answer_that_has_none(self) -> None:
         """HEAD, 204 and 304 end with their head, and keep their length"""
         head = ((b":method", b"HEAD"), *GET[1:])
@@ -216,6 +272,15 @@ class FromTheClient(SynchronousTestCase):
         self.assertEqual(self.grown(peer), [])
         peer.connection.acknowledge(1, 1)
         self.assertEqual(self.grown(peer), [(1, 32768)])
+
+    def test_grants_nothing_to_a_stream_that_its_client_has_ended(self) -> None:
+        """Only the connection's bytes are of use then"""
+        peer = Peer(terms=Terms(connection_window=65_536))
+        peer.ask(1, POST, WHOLE)
+        for flags in (0, 0, END):
+            peer.say(frame(frames.DATA, flags, 1, b"x" * 16384))
+        peer.connection.acknowledge(1, 3 * 16384)
+        self.assertEqual(self.grown(peer), [(0, 3 * 16384)])
 
     def test_a_stream_that_overruns_its_window_is_reset(self) -> None:
         """6.9.1; the others go on"""
