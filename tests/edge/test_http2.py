@@ -1,9 +1,11 @@
 """Clients that speak HTTP/2: the same requests for backends, and answers in frames."""
 
+import contextlib
 import gzip
 import json
 from typing import Any
 
+from h2.exceptions import ProtocolError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,7 +14,7 @@ from tests.edge.test_tls import TlsTestCase, tls
 from tests.support.edge import GET, OK, Client, Rig, get, ok, variant
 from tests.support.http2 import Http2Client
 from tests.support.secure import secure
-from veloflux.core.model.policies import Compression, Mirror
+from veloflux.core.model.policies import Compression, Mirror, RateLimit
 from veloflux.core.model.traffic import Route, Share
 from veloflux.core.wire.http2 import frames
 
@@ -184,6 +186,17 @@ class Exchanges(Http2TestCase):
         self.assertEqual(gzip.decompress(answer.body), text)
         copy.send(OK)
 
+    def test_a_limit_of_its_route(self) -> None:
+        limit = RateLimit(0.1, 1)
+        self.make(routes=(Route("all", pools=TWO, rate_limit=limit),))
+        first, second = self.client.ask(), self.client.ask()
+        self.backend.request()
+        self.backend.answer(OK)
+        self.assertEqual(self.client.answer(first).status, 200)
+        answer = self.client.answer(second)
+        self.assertEqual((answer.status, answer.is_whole), (429, True))
+        self.assertIn(b"retry-after", answer.head)
+
     def test_a_trusted_proxy_names_each_client(self) -> None:
         self.make(listener={"trusted_proxies": ("198.51.100.0/24",)})
         for n in range(2):
@@ -349,6 +362,20 @@ class Downloads(Http2TestCase):
         self.assertEqual(first.ending, "reset")
         self.assertEqual(self.rig.inflight, 0)
         self.assertEqual(self.entry(2)["termination"], "cD")
+
+    def test_what_shut_windows_can_make_us_keep_is_bounded(self) -> None:
+        """H4"""
+        self.make(client={"window": 0})
+        for n in range(100):
+            self.client.ask(f"/{n}", flush=False)
+        self.client.flush()
+        for connection in self.backend.connections:
+            connection.send(ok(BIG))
+        kept = sum(len(BIG) - connection.unread for connection in self.backend.connections)
+        self.assertLess(kept, 10 * len(BIG))
+        self.rig.wait(31.0)
+        self.assertEqual(self.rig.inflight, 0)
+        self.assertTrue(all(each.ending for each in self.backend.connections))
 
     def test_a_client_that_takes_no_bytes_is_cut_off(self) -> None:
         """H4"""
@@ -545,6 +572,14 @@ class Endings(Http2TestCase):
         self.assertIsNotNone(silent.ending)
         self.assertEqual(self.rig.service.connections, 0)
 
+    def test_a_draining_worker_waits_for_no_preface(self) -> None:
+        late = self.connect()
+        late.send(HELLO[:10])
+        self.rig.service.drain()
+        self.rig.wait(7.0)
+        self.assertIsNotNone(late.ending)
+        self.assertEqual(self.rig.errors("header_timeout"), 0)
+
     def test_a_worker_that_goes_now(self) -> None:
         self.client.ask()
         self.rig.service.close()
@@ -651,3 +686,75 @@ class OverTls(TlsTestCase):
         rig.backend.request()
         rig.backend.answer(OK)
         self.assertEqual(client.answer(number).status, 200)
+
+
+_ACTIONS = ("ask", "upload", "more", "end", "cancel", "begin", "answer", "break", "deaf", "hear")
+
+
+class Anything(Http2TestCase):
+    """X1: whatever both ends do, nothing fails and nothing is left behind."""
+
+    @settings(max_examples=25, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from((*_ACTIONS, "update", "wait")), st.integers(0, 30)),
+            max_size=40,
+        ),
+        st.sampled_from((None, 0, 10, 1 << 20)),
+        st.booleans(),
+        st.sampled_from(("close", "reset", "drain", "none")),
+    )
+    def test_nothing_is_left(
+        self, actions: list[tuple[str, int]], window: int | None, acknowledges: bool, end: str
+    ) -> None:
+        self.make(client={"window": window, "acknowledges": acknowledges}, backends=1)
+        client = self.client
+        for action, which in actions:
+            with contextlib.suppress(ProtocolError):
+                self.act(action, which)
+        if end in ("close", "reset"):
+            getattr(client.end, end)()
+        elif end == "drain":
+            self.rig.service.drain()
+        client.end.read()
+        self.rig.wait(150.0)
+        self.assertEqual(self.rig.inflight, 0)
+        self.assertEqual(self.rig.service.connections, 0)
+
+    def act(self, action: str, which: int) -> None:
+        client, numbers = self.client, list(self.numbers)
+        number = numbers[which % len(numbers)] if numbers else 1
+        ends = [each for each in self.backend.connections if each.ending is None]
+        if action == "ask":
+            self.numbers.append(client.ask(f"/{which}"))
+        elif action == "upload":
+            self.numbers.append(client.ask(method="POST", ended=False))
+        elif action == "more":
+            client.pour(number, bytes(which * 5000))
+        elif action == "end":
+            client.send(number, b"", ended=True)
+        elif action == "cancel":
+            client.cancel(number)
+        elif action == "deaf":
+            client.end.stop_reading(which)
+        elif action == "hear":
+            client.end.read()
+            client.flush()
+        elif action == "update":
+            client.h2.increment_flow_control_window(1 + which * 1000, number)
+            client.h2.increment_flow_control_window(1 + which * 1000)
+            client.flush()
+        elif action == "wait":
+            self.rig.wait(which / 10)
+        elif ends:
+            backend = ends[which % len(ends)]
+            if action == "answer":
+                backend.send(OK)
+            elif action == "begin":
+                backend.send(ok(bytes(which * 10_000))[:-1])
+            else:
+                backend.reset()
+
+    def make(self, **fields: Any) -> None:
+        super().make(**fields)
+        self.numbers: list[int] = []

@@ -172,9 +172,7 @@ class Http2(Reception, Protocol, Timed):
         self.plane.deadlines.arm(self, self.plane.deadlines.now() + wait)
 
     def expire(self, now: float) -> None:
-        if self._is_draining and not self.codec.is_amid_head:
-            self._finish()
-        elif self._awaits_head:
+        if self._awaits_head and not self._is_draining:
             self.listener.count_error("http2", "header_timeout")
             self.codec.close(Code.ENHANCE_YOUR_CALM)
             self.flush()
