@@ -67,8 +67,8 @@ class Room:
     origin: int
 
     def proxy_cores(self, count: int) -> set[int]:
-        """The proxy's own."""
-        return set(self.cores[:count])
+        """The proxy's own; all for 0."""
+        return set(self.cores[:count] or self.cores)
 
     def load_cores(self, proxy: int = 1) -> set[int]:
         """All others, for load and origin."""

@@ -28,7 +28,8 @@ class Work:
     """`peers` are keys of bench.peers.PEERS, in the order in which they are shown.
 
     `load` None means idle connections. `cores_needed` is for a fair throughput: below it the
-    proxy and the load take each other's time. The load lasts `least_s` seconds at least.
+    proxy and the load take each other's time. `proxy_cores` 0 lets both use all processors. The
+    load lasts `least_s` seconds at least.
     """
 
     title: str
@@ -142,6 +143,8 @@ WORKS = {
         "requests/s, derived",
         Goal(1.8, "veloflux", "veloflux-2"),
         Wrk(),
+        # Two workers in turns on one processor would push each other's data out of its cache.
+        proxy_cores=0,
     ),
     "policies": Work(
         "the price of each policy, one at a time",

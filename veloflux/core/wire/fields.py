@@ -5,6 +5,7 @@ the last block with its reading and compares bytes before it parses (`same_block
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from re import Pattern
 
 from veloflux.core.wire import grammar
@@ -89,6 +90,18 @@ class RequestFields:
                 if match[1].lower() == name
             ]
         return b", ".join(values) if values else None
+
+
+def request_fields(block: bytes, minor: int) -> RequestFields:
+    """Read `block`, or find it among those read of late: a client's next connection says the same,
+    and so does the next client with the same software. Raises ProtocolError."""
+    return _known(block, minor) if len(block) <= _SHORT else RequestFields(block, minor)
+
+
+# Whoever sends others all the time makes us forget, and costs no more than that.
+_known = lru_cache(maxsize=1024)(RequestFields)
+# Bytes of a block worth remembering; longer ones hold what is one client's own.
+_SHORT = 1024
 
 
 class ResponseFields:

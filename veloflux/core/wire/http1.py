@@ -5,7 +5,7 @@ import re
 from veloflux.core.model.traffic import Limits
 from veloflux.core.wire import grammar
 from veloflux.core.wire.error import ProtocolError, bad_answer, bad_request
-from veloflux.core.wire.fields import RequestFields, ResponseFields
+from veloflux.core.wire.fields import RequestFields, ResponseFields, request_fields
 from veloflux.core.wire.target import normalise_host, normalise_path, split_target
 
 END = b"\r\n\r\n"
@@ -95,7 +95,7 @@ def read_request(
         fields = last.fields
     else:
         _check_sizes(block, limits)
-        fields = RequestFields(block, version)
+        fields = request_fields(block, version)
     if len(target) > limits.max_target_bytes:
         raise _long_target(limits)
     if target.startswith(b"/") and b"#" not in target:
