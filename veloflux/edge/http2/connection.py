@@ -75,10 +75,8 @@ class Http2(Reception, Protocol, Timed):
         self._look()
 
     def _take(self, event: Event) -> None:
-        kind = type(event)
-        if kind is Requested:
-            stream = self._begin_stream(event.stream)  # type: ignore[union-attr]  # by its kind
-            self.begin(stream, event.head)  # type: ignore[union-attr]
+        if isinstance(event, Requested):
+            self.begin(self._begin_stream(event.stream), event.head)
         elif isinstance(event, Came):
             found = self.streams.get(event.stream)
             if found is not None:
