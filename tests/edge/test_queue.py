@@ -1,5 +1,7 @@
 """Backends that have as much to do as they may: who waits, in which order, and for how long."""
 
+import errno
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.edge import GET, OK, Client, Rig, get
@@ -30,6 +32,40 @@ class Waiting(SynchronousTestCase):
             rig.reactor.turn()
             self.assertEqual(client.answer().status, 200)
         self.assertEqual((rig.inflight, len(rig.backend.connections)), (0, 1))
+
+    def test_nobody_comes_in_between(self) -> None:
+        """Who comes in the moment that a backend is free comes after those who wait."""
+        rig = busy(self)
+        first, second = (self.asked(rig, path) for path in (b"/1", b"/2"))
+        rig.backend.request()
+        third = rig.client()
+        rig.backend.connections[0].queue(OK)
+        third.queue(get(b"/3"))
+        rig.reactor.turn()
+        rig.reactor.turn()
+        self.assertEqual(first.answer().status, 200)
+        for client, path in ((second, b"/2"), (third, b"/3")):
+            self.assertEqual(rig.backend.request().target, path)
+            rig.backend.answer(OK)
+            rig.reactor.turn()
+            self.assertEqual(client.answer().status, 200)
+
+    def test_who_can_be_served_does_not_wait_for_who_cannot(self) -> None:
+        """The first in the queue has tried the one that is free."""
+        rig = Rig(self, backends=2)
+        members = tuple(Backend(each.address, max_connections=1) for each in rig.backends)
+        rig.change(pools=(Pool("app", members, timeouts=Timeouts(queue_s=60.0)),))
+        busy_one, refusing = rig.backends
+        refusing.refuses = errno.ECONNREFUSED
+        self.asked(rig, b"/1")
+        waiting = self.asked(rig, b"/2")
+        self.assertEqual((len(busy_one.connections), waiting.news), (1, b""))
+        refusing.refuses = 0
+        other = self.asked(rig, b"/3")
+        rig.reactor.turn()
+        self.assertEqual(refusing.request().target, b"/3")
+        refusing.answer(OK)
+        self.assertEqual(other.answer().status, 200)
 
     def test_not_for_ever(self) -> None:
         """X4: whoever waits too long is told so, and the others keep their place."""
@@ -80,7 +116,6 @@ class Waiting(SynchronousTestCase):
         self.assertEqual(rig.inflight, 0)
 
     def test_another_backend_is_taken_first(self) -> None:
-        members = (Backend(Rig.FIRST, max_connections=1),)
         rig = Rig(self, backends=2)
         members = tuple(Backend(each.address, max_connections=1) for each in rig.backends)
         rig.change(pools=(Pool("app", members),))

@@ -1,11 +1,12 @@
 """What is said of a worker process that has ended."""
 
+import errno
 import signal
 
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.trial.unittest import SynchronousTestCase
 
-from veloflux.fleet.process import describe
+from veloflux.fleet.process import Processes, describe
 
 
 class DescribeTests(SynchronousTestCase):
@@ -21,3 +22,32 @@ class DescribeTests(SynchronousTestCase):
     def test_gives_an_exit_code(self) -> None:
         self.assertEqual(describe(ProcessTerminated(exitCode=3)), "exit code 3")
         self.assertEqual(describe(ProcessDone(0)), "exit code 0")
+
+
+class Starved:
+    """A reactor that cannot start a process so many times; `rows` are those of the ones started."""
+
+    def __init__(self, failures: int) -> None:
+        self._failures = failures
+        self.rows: list[str] = []
+
+    def spawnProcess(self, child: object, program: str, argv: list[str], **_: object) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise OSError(errno.EAGAIN, "no process left")
+        self.rows.append(argv[-1])
+
+    def adoptStreamConnection(self, *_: object) -> None:
+        """The channel is of no interest here."""
+
+
+class Rows(SynchronousTestCase):
+    def test_one_that_cannot_be_started_gives_its_row_back(self) -> None:
+        """Or a machine short of processes would use them up, and workers share the last."""
+        reactor = Starved(3)
+        processes = Processes(reactor, lambda: "info")
+        for _ in range(3):
+            self.assertRaises(OSError, processes.spawn, 0, lambda _: None, lambda _: None)
+        for _ in range(2):
+            processes.spawn(0, lambda _: None, lambda _: None)
+        self.assertEqual(reactor.rows, ["0", "1"])

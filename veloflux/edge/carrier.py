@@ -92,6 +92,10 @@ class Carrier:
         if pool.has_too_many:
             self._why_not = exchange.BUSY
             return None
+        if pool.queue is not None and pool.queue and not self._waits_since:
+            # Who waits comes first, or those who come all the time would take every place.
+            pool.queue.wake()
+            return None
         backend, self.pick_reason, self.cookie = pool.choose(
             self.head, self.client, self._tried, now, is_secure=self.is_secure
         )

@@ -74,7 +74,20 @@ class Processes:
         if self._ledger < 0:
             self._ledger = ledger.create()
         row = rows.take()
+        try:
+            return self._start(worker, row, rows, on_message, on_exit)
+        except OSError:
+            rows.free(row)
+            raise
 
+    def _start(
+        self,
+        worker: int,
+        row: int,
+        rows: Rows,
+        on_message: Callable[[Up], None],
+        on_exit: Callable[[str], None],
+    ) -> "_Child":
         def gone(why: str) -> None:
             rows.free(row)
             on_exit(why)
