@@ -10,7 +10,7 @@ from veloflux import __version__
 from veloflux.control.api.app import metrics_site
 from veloflux.control.api.endpoint import OPEN
 from veloflux.control.api.endpoints import core
-from veloflux.control.services.operator import PERMISSIONS
+from veloflux.control.services.principal import PERMISSIONS
 from veloflux.core.model import metrics
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import Sample, Tally

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from veloflux.control.metrics import Metrics
-from veloflux.control.services.operator import Principal
+from veloflux.control.services.principal import Principal
 from veloflux.control.services.status import Status
 
 # In place of a permission: anybody may call.

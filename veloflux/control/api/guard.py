@@ -13,13 +13,14 @@ from math import ceil
 
 from veloflux.control.api.endpoint import OPEN, Endpoint
 from veloflux.control.api.problem import Problem
-from veloflux.control.services.operator import PERMISSIONS, BusyError, Operator, Principal
+from veloflux.control.services.operator import BusyError, Operator
+from veloflux.control.services.principal import OPERATOR_ID, ROLES, Principal
 from veloflux.control.services.throttle import Throttle
 
 # A name and a password of 1 KiB each, in base64.
 MAX_CREDENTIALS_BYTES = 4096
 
-_OPERATOR = Principal("operator", PERMISSIONS)
+_OPERATOR = Principal(OPERATOR_ID, "operator", "operator", ROLES["operator"], credential="basic")
 _CHALLENGE = {b"WWW-Authenticate": b'Basic realm="VeloFlux", charset="UTF-8"'}
 
 

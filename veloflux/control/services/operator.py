@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from hashlib import blake2b
 from hmac import compare_digest
 
@@ -10,9 +9,6 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
 
 from veloflux.control.services.password import matches, stored_hash
 from veloflux.core.model.node import Admin
-
-# All that anybody may be allowed.
-PERMISSIONS = frozenset({"metrics:read", "status:read"})
 
 MAX_PASSWORD_BYTES = 1024
 # How long a password that was right is known without its hash, since its last use.
@@ -24,14 +20,6 @@ WAITING = 16
 
 class BusyError(Exception):
     """Too many passwords are being verified."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Somebody known, and what they may do."""
-
-    name: str
-    permissions: frozenset[str]
 
 
 class Operator:

@@ -1,0 +1,1 @@
+"""What the control plane keeps, behind one interface."""
