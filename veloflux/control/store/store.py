@@ -106,7 +106,10 @@ class Store(Protocol):
 
     async def changes(self, after: int, limit: int = MAX_ITEMS) -> Sequence[Change]:
         """Return what was written after the commit `after`, oldest first: the latest of each
-        document."""
+        document. Commits come whole: the last may make it more than `limit`.
+
+        Raises StoreError when deletions so long ago are no longer known.
+        """
 
     async def records(
         self,
@@ -122,7 +125,8 @@ class Store(Protocol):
         """Return records with `after` < number < `before` and `since` <= at < `until`."""
 
     async def trim(self, log: str, until: float) -> int:
-        """Delete the records that are older than `until`; returns how many."""
+        """Delete the records that are older than `until`; returns how many. Their numbers do not
+        come again."""
 
     async def close(self) -> None:
         """Let go of everything, when what was begun has ended."""
