@@ -1,0 +1,1 @@
+"""Live data over WebSockets, on Autobahn."""

@@ -1,0 +1,162 @@
+"""WebSockets of the admin listener: Autobahn's protocol around a session.
+
+Autobahn keeps the rules of RFC 6455 (masks, fragments, UTF-8, closing); it is told the limits here.
+The request for an upgrade reaches it as it was understood, not as it came: without extensions, so
+that nothing is compressed.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from zope.interface import implementer
+
+from veloflux.control.services.feed import Feed, Item
+from veloflux.control.streams.session import GOING_AWAY, TOO_MUCH, Admission, Credentials, Session
+
+MAX_MESSAGE_BYTES = 4096
+# Sockets at the same time; the requests of the API are counted for themselves.
+MAX_WATCHERS = 4096
+# How often it is asked whether everybody's credentials still hold.
+CHECK_S = 1.0
+# Whole seconds: Autobahn rounds its timers down, and an interval of 0 would be a storm.
+PING_S, PONG_S = 20, 10
+CLOSE_S = 5
+
+
+@implementer(IPushProducer)
+class Socket(WebSocketServerProtocol):
+    """One watcher's connection."""
+
+    factory: "Sockets"
+    session: Session
+
+    def onConnect(self, request: Any) -> None:
+        """All was asked before: whoever comes here may."""
+
+    def onOpen(self) -> None:
+        self.session.open(*self.factory.expected.pop(self))
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        # An empty fragment costs as much as a message, and never becomes one.
+        self.session.count()
+        super().onMessageFrameBegin(length)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.session.receive(payload)
+
+    def onPing(self, payload: bytes) -> None:
+        if self.session.count():
+            super().onPing(payload)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self.session.end()
+        self.factory.gone(self)
+
+    def write(self, item: Item, payload: bytes) -> None:
+        if payload is not item.payload:
+            self.sendMessage(payload)
+            return
+        if item.frame is None:
+            item.frame = self.factory.prepareMessage(payload)
+        self.sendPreparedMessage(item.frame)
+
+    def close(self, code: int, reason: str) -> None:
+        # `sendClose` is for applications, and refuses the protocol's own codes.
+        self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
+        if code == TOO_MUCH:
+            # Not to read on what somebody sends who does not listen.
+            self.dropConnection(abort=False)
+
+    def pauseProducing(self) -> None:
+        self.session.pause_writing()
+
+    def resumeProducing(self) -> None:
+        self.session.resume_writing()
+
+    def stopProducing(self) -> None:
+        self.session.end()
+
+
+class Sockets(WebSocketServerFactory):
+    """All watchers' connections; `clock` gives monotonic seconds, `now` Unix time."""
+
+    noisy = False
+
+    def __init__(
+        self, feed: Feed, credentials: Credentials, clock: IReactorTime, now: Callable[[], float]
+    ) -> None:
+        super().__init__(reactor=clock)
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            maxFramePayloadSize=MAX_MESSAGE_BYTES,
+            maxMessagePayloadSize=MAX_MESSAGE_BYTES,
+            failByDrop=False,
+            openHandshakeTimeout=CLOSE_S,
+            closeHandshakeTimeout=CLOSE_S,
+            autoPingInterval=PING_S,
+            autoPingTimeout=PONG_S,
+            allowNullOrigin=False,
+        )
+        self.feed = feed
+        self.expected: dict[Socket, tuple[Admission | None, str, float | None]] = {}
+        self._credentials = credentials
+        self._clock = clock
+        self._now = now
+        self._open: dict[Socket, None] = {}
+        self._check_call: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        """How many are connected."""
+        return len(self._open)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody more may come."""
+        return len(self._open) >= MAX_WATCHERS
+
+    def expect(
+        self,
+        address: str,
+        admission: Admission | None,
+        channel: str,
+        period_s: float | None,
+    ) -> Socket:
+        """Make the protocol for somebody who may come in."""
+        socket = Socket()
+        socket.factory = self
+        socket.session = Session(
+            socket,
+            self.feed,
+            self._credentials,
+            self._clock,
+            self._now,
+            secrets.token_hex(8),
+            address,
+        )
+        self.expected[socket] = admission, channel, period_s
+        self._open[socket] = None
+        if self._check_call is None:
+            self._check_call = self._clock.callLater(CHECK_S, self._check)
+        return socket
+
+    def gone(self, socket: Socket) -> None:
+        """Forget a connection."""
+        self._open.pop(socket, None)
+        self.expected.pop(socket, None)
+
+    def stop(self) -> None:
+        """Say goodbye to everybody."""
+        for socket in list(self._open):
+            socket.session.close(GOING_AWAY, "the server goes away")
+        if self._check_call is not None:
+            self._check_call.cancel()
+            self._check_call = None
+
+    def _check(self) -> None:
+        self._check_call = self._clock.callLater(CHECK_S, self._check) if self._open else None
+        for socket in list(self._open):
+            socket.session.check()
