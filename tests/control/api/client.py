@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from twisted.internet.testing import StringTransport
 
 from tests.control.fakes import FakeChecks, FakeFleet
 from veloflux.control.api.app import admin_site
-from veloflux.control.api.endpoint import Services
+from veloflux.control.api.endpoint import Endpoint, Services
+from veloflux.control.api.endpoints import core
 from veloflux.control.api.site import AdminChannel, AdminSite
 from veloflux.control.metrics import Metrics
 from veloflux.control.services.operator import Operator
@@ -70,6 +71,7 @@ class Api:
         admin: Admin | None = None,
         page: Callable[[Callable[[], bytes]], Awaitable[bytes]] | None = None,
         data_dir: str = "unused",
+        rows: Iterable[Endpoint] = core.ROWS,
     ) -> None:
         self.clock = Clock()
         self.fleet = FakeFleet(State.SERVING)
@@ -82,7 +84,13 @@ class Api:
         self.admin = admin or Admin(password=PASSWORD)
         self.operator.configure(self.admin, data_dir)
         self.site = admin_site(
-            self.clock, self.admin, self.services, self.operator, self.clock.seconds, "Proxy-1"
+            self.clock,
+            self.admin,
+            self.services,
+            self.operator,
+            self.clock.seconds,
+            "Proxy-1",
+            rows,
         )
 
     def _in_thread(self, work: Callable[[], bool]) -> Deferred[bool]:

@@ -5,10 +5,8 @@ function returns, and every error, its own included, as a problem.
 """
 
 from collections.abc import Callable, Iterable
-from inspect import isawaitable
 from typing import Any
 
-import msgspec
 from klein import Klein
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.defer import TimeoutError as TooLateError
@@ -17,12 +15,14 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from veloflux.control.api.endpoint import Asked, Endpoint, Reply, Services
+from veloflux.control.api.call import Call, shielded
+from veloflux.control.api.endpoint import Endpoint, Services
 from veloflux.control.api.endpoints import core
 from veloflux.control.api.gate import NOTHING_HERE, Gate, compose, compose_problem
 from veloflux.control.api.guard import Guard
-from veloflux.control.api.problem import Problem
+from veloflux.control.api.problem import Problem, refused
 from veloflux.control.api.site import AdminSite
+from veloflux.control.services.errors import Refusal
 from veloflux.control.services.operator import Operator
 from veloflux.core.model.node import Admin
 
@@ -39,6 +39,7 @@ def admin_site(
     operator: Operator,
     clock: Callable[[], float],
     hostname: str,
+    rows: Iterable[Endpoint] = core.ROWS,
 ) -> AdminSite:
     """Make what serves the admin API; `hostname` is this machine's.
 
@@ -47,7 +48,7 @@ def admin_site(
     names = None
     if not admin.address.path:
         names = {"localhost", admin.address.host, hostname.lower()}
-    app = build(core.ROWS, services, Guard(operator, clock), reactor)
+    app = build(rows, services, Guard(operator, clock), reactor)
     return AdminSite(Gate(app.resource(), names), reactor)
 
 
@@ -60,38 +61,30 @@ def metrics_site(
 
 
 def build(rows: Iterable[Endpoint], services: Services, guard: Guard, reactor: Any) -> Klein:
-    """Make the application that answers by these rows."""
+    """Make the application that answers by these rows; raises TypeError for one that cannot be."""
     app = Klein()
     for row in rows:
+        call = Call(row, services, guard)
         for path in row.paths:
-            _add(app, path, row, services, guard, reactor)
+            _add(app, path, call, reactor)
 
     app.handle_errors(Exception)(_compose_failure)
     return app
 
 
-def _add(
-    app: Klein, path: str, row: Endpoint, services: Services, guard: Guard, reactor: Any
-) -> None:
-    async def answer(request: Request) -> Reply:
-        authorization = request.requestHeaders.getRawHeaders(b"Authorization", [])
-        by = await guard.admit(row, authorization, _address(request))
-        reply = row.answer(Asked(services, by))
-        return await reply if isawaitable(reply) else reply
+def _add(app: Klein, path: str, call: Call, reactor: Any) -> None:
+    method = call.row.method
+    rule = path.replace("{", "<").replace("}", ">")
 
     # A name of its own for each: two routes of one name would both be the later one. Slashes are
     # not merged, or `//health` would be redirected, and that in HTML.
-    @app.route(path, methods=[row.method], endpoint=f"{row.method} {path}", merge_slashes=False)
-    def call(request: Request) -> Deferred[bytes]:
-        answered = ensureDeferred(answer(request)).addTimeout(ANSWER_DEADLINE_S, reactor)
-        return answered.addCallback(lambda reply: _compose(request, reply))
-
-
-def _compose(request: Request, reply: Reply) -> bytes:
-    if reply.body is None:
-        return compose(request, reply.status, b"", None)
-    body = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
-    return compose(request, reply.status, body, reply.content_type)
+    @app.route(rule, methods=[method], endpoint=f"{method} {path}", merge_slashes=False)
+    def answer(request: Request, **parameters: str) -> Deferred[bytes]:
+        answered = ensureDeferred(call.answer(request, parameters))
+        if not call.row.is_safe:
+            # Klein cancels what a client does not wait for. A change that has begun goes on.
+            answered = shielded(answered)
+        return answered.addTimeout(ANSWER_DEADLINE_S, reactor)
 
 
 def _compose_failure(request: Any, failure: Failure) -> bytes:
@@ -108,6 +101,8 @@ def _problem(failure: Failure) -> Problem:
     error = failure.value
     if isinstance(error, Problem):
         return error
+    if isinstance(error, Refusal):
+        return refused(error)
     if isinstance(error, MethodNotAllowed):
         return Problem(405, "This path does not know that method.")
     if isinstance(error, HTTPException):
@@ -116,7 +111,3 @@ def _problem(failure: Failure) -> Problem:
         return Problem(503, "The answer took too long.")
     _log.failure("a call of the admin API failed", failure)
     return Problem(500, "Something went wrong; the log says what.")
-
-
-def _address(request: Request) -> str:
-    return str(getattr(request.getClientAddress(), "host", "unix"))

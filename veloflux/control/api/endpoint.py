@@ -1,14 +1,30 @@
-"""An endpoint is a row: method, path, who may call it, and the function that answers."""
+"""An endpoint is a row: method, path, who may call it, and the function that answers.
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+What the function takes and gives is read from its annotations, so that the type checker, the
+validation and the document cannot disagree. Its first argument is `Asked`; parameters of the path
+have their names, `query` is a model of the query, `body` of the JSON body (`… | None`: there may be
+none). It returns the answer, or a `Reply` with one; a `None` is an answer without content.
+
+    async def rename(asked: Asked, name: Name, body: NewName) -> Reply[Pool]: ...
+"""
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Generic, TypeVar
 
 from veloflux.control.metrics import Metrics
+from veloflux.control.services.audit import Note
 from veloflux.control.services.principal import Principal
 from veloflux.control.services.status import Status
 
-# In place of a permission: anybody may call.
+# In place of a permission: anybody may call, or anybody who has signed in.
 OPEN = "open"
+SIGNED_IN = "signed in"
+
+MAX_BODY_BYTES = 1024 * 1024
+JSON = "application/json"
+
+_T = TypeVar("_T", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,34 +37,66 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an endpoint's function is given; `by` is None when the caller did not sign in."""
+    """Who asks, from where, and under which id; `by` is None when the caller did not sign in.
+
+    With `is_dry_run` nothing may change (`Endpoint.has_dry_run`). What the audit should know beside
+    that goes into `note`: the revisions before and after, or a better name of the object.
+    """
 
     services: Services
     by: Principal | None
+    address: str = ""
+    request_id: str = ""
+    is_dry_run: bool = False
+    note: Note = field(default_factory=Note)
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks, where the row lets in nobody unknown."""
+        assert self.by is not None
+        return self.by
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer: an object for JSON, bytes as they are with their type, or None for nothing."""
+class Reply(Generic[_T]):
+    """An answer with more than its content.
 
-    body: object
-    status: int = 200
-    content_type: bytes = b"application/json"
+    Status 0 is the row's; `etag` has no quotes, and is made from the content when it is empty and
+    the row has one; `location` is the path of what was created.
+    """
+
+    body: _T
+    status: int = 0
+    content_type: str = ""
+    etag: str = ""
+    location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One row; the first line of the function's docstring is its summary.
+    """One row; the first line of the function's docstring is its summary, the rest describes it.
 
     A path under `/api/` also answers under `/api/v1/`. An open endpoint with `knows_caller` tells
-    more to somebody who signs in, and refuses somebody who tries and fails.
+    more to somebody who signs in, and refuses somebody who tries and fails. `status` is that of
+    success, `also` are others with the same content. `problems` are the errors that the function
+    has of its own: those that follow from the row are known. With `has_dry_run` there is
+    `?dry_run=true`, see `Asked`. `produces` are the answer's types, the first unless it says.
     """
 
     method: str
     path: str
     permission: str
-    answer: Callable[[Asked], Reply | Awaitable[Reply]]
+    answer: Callable[..., object]
     knows_caller: bool = False
+    _: KW_ONLY
+    status: int = 200
+    also: tuple[int, ...] = ()
+    problems: tuple[int, ...] = ()
+    produces: tuple[str, ...] = (JSON,)
+    max_body_bytes: int = MAX_BODY_BYTES
+    has_dry_run: bool = False
+    has_etag: bool = False
+    tag: str = field(default="")
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -56,3 +104,8 @@ class Endpoint:
         if self.path.startswith("/api/"):
             return (self.path, "/api/v1/" + self.path.removeprefix("/api/"))
         return (self.path,)
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether it changes nothing (RFC 9110, section 9.2.1)."""
+        return self.method == "GET"

@@ -11,7 +11,7 @@ from base64 import b64decode
 from collections.abc import Callable, Sequence
 from math import ceil
 
-from veloflux.control.api.endpoint import OPEN, Endpoint
+from veloflux.control.api.endpoint import OPEN, SIGNED_IN, Endpoint
 from veloflux.control.api.problem import Problem
 from veloflux.control.services.operator import BusyError, Operator
 from veloflux.control.services.principal import OPERATOR_ID, ROLES, Principal
@@ -41,7 +41,7 @@ class Guard:
         if endpoint.permission == OPEN and not (endpoint.knows_caller and authorization):
             return None
         principal = await self._principal(authorization, address)
-        if endpoint.permission not in (OPEN, *principal.permissions):
+        if endpoint.permission not in (OPEN, SIGNED_IN, *principal.permissions):
             raise Problem(403, f"This needs the permission {endpoint.permission}.")
         return principal
 

@@ -1,69 +1,84 @@
 """How the daemon is, and its metrics."""
 
 import platform
+from dataclasses import dataclass
 
 from twisted.copyright import version as twisted_version
 
 from veloflux import __version__
 from veloflux.control import exposition
 from veloflux.control.api.endpoint import OPEN, Asked, Endpoint, Reply
+from veloflux.control.services.status import Details, Health, Summary
 
 
-def root(asked: Asked) -> Reply:
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """That this is VeloFlux."""
+
+    status: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What is in use; `api` is the version of the paths."""
+
+    version: str
+    python: str
+    twisted: str
+    api: str
+
+
+def root(asked: Asked) -> Greeting:
     """Say that this is VeloFlux, and its version."""
-    return Reply({"status": f"VeloFlux {__version__}", "version": __version__})
+    return Greeting(f"VeloFlux {__version__}", __version__)
 
 
-def version(asked: Asked) -> Reply:
+def version(asked: Asked) -> Versions:
     """Give the versions in use."""
-    return Reply(
-        {
-            "version": __version__,
-            "python": platform.python_version(),
-            "twisted": twisted_version,
-            "api": "v1",
-        }
-    )
+    return Versions(__version__, platform.python_version(), twisted_version, "v1")
 
 
-def health(asked: Asked) -> Reply:
+def health(asked: Asked) -> Reply[Health]:
     """Tell whether the daemon can do its work, with the counts of its health checks."""
     found = asked.services.status.health()
     return Reply(found, 503 if found.status == "unhealthy" else 200)
 
 
-def live(asked: Asked) -> Reply:
+def live(asked: Asked) -> Reply[None]:
     """Answer 200 as long as the daemon has workers: 503 asks for a restart."""
     return Reply(None, 200 if asked.services.status.fleet.status() else 503)
 
 
-def ready(asked: Asked) -> Reply:
+def ready(asked: Asked) -> Reply[None]:
     """Answer 200 while traffic may come, 503 before the first configuration and in a drain."""
     return Reply(None, 200 if asked.services.status.fleet.is_ready else 503)
 
 
-def status(asked: Asked) -> Reply:
+def status(asked: Asked) -> Summary | Details:
     """Summarise workers, pools, backends and routes; who signs in sees every worker."""
     found = asked.services.status
-    return Reply(found.summary() if asked.by is None else found.details())
+    return found.summary() if asked.by is None else found.details()
 
 
-async def metrics(asked: Asked) -> Reply:
+async def metrics(asked: Asked) -> bytes:
     """Give all metrics in Prometheus' text format."""
-    return Reply(await asked.services.metrics.page(), content_type=exposition.CONTENT_TYPE)
+    return await asked.services.metrics.page()
 
+
+_TEXT = (exposition.CONTENT_TYPE.decode(),)
 
 ROWS = (
     Endpoint("GET", "/", OPEN, root),
-    Endpoint("GET", "/health", OPEN, health),
-    Endpoint("GET", "/api/health", OPEN, health),
-    Endpoint("GET", "/healthz", OPEN, live),
-    Endpoint("GET", "/readyz", OPEN, ready),
+    Endpoint("GET", "/health", OPEN, health, also=(503,)),
+    Endpoint("GET", "/api/health", OPEN, health, also=(503,)),
+    Endpoint("GET", "/healthz", OPEN, live, also=(503,)),
+    Endpoint("GET", "/readyz", OPEN, ready, also=(503,)),
     Endpoint("GET", "/api/version", OPEN, version),
     Endpoint("GET", "/api/status", OPEN, status, knows_caller=True),
-    Endpoint("GET", "/metrics", "metrics:read", metrics),
-    Endpoint("GET", "/api/metrics/prometheus", "metrics:read", metrics),
+    Endpoint("GET", "/metrics", "metrics:read", metrics, produces=_TEXT),
+    Endpoint("GET", "/api/metrics/prometheus", "metrics:read", metrics, produces=_TEXT),
 )
 
 # A listener for metrics alone is for whoever reaches it.
-METRICS_ROWS = (Endpoint("GET", "/metrics", OPEN, metrics),)
+METRICS_ROWS = (Endpoint("GET", "/metrics", OPEN, metrics, produces=_TEXT),)
