@@ -1,5 +1,7 @@
 """TLS towards clients."""
 
+import ssl
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,7 @@ from tests.support.edge import GET, OK, UPLOAD, Rig, get, ok
 from tests.support.secure import SecureClient, client_context, secure
 from veloflux.core.model.tls import Document, ListenerTls
 from veloflux.edge import handshake
+from veloflux.edge.terms import Terms, forgive_names
 
 
 def tls(*certificates: Issued, **fields: Any) -> ListenerTls:
@@ -229,6 +232,7 @@ class Handshakes(TlsTestCase):
         """T4"""
         for wire, kind in (
             (GET, "http_request"),
+            (b"CONNECT a:443 HTTP/1.1\r\n\r\n", "http_request"),
             (b"\x00" * 64, "not_tls"),
             (b"\x16\x03\x01\xff\xff" + b"x" * 64, "not_tls"),
             (b"\x16\x03\x01\x00\x04\x01\x00\x00\x00", "handshake"),
@@ -314,6 +318,46 @@ class Certificates(TlsTestCase):
         ):
             client = secure(rig, name)
             self.assertEqual(self.shown(client), expected.certificate, name)
+
+    def test_a_name_that_cannot_be_one_is_refused(self) -> None:
+        """T1: a NUL, or what is not ASCII"""
+        said: list[object] = []
+        self.addCleanup(setattr, sys, "unraisablehook", sys.unraisablehook)
+        sys.unraisablehook = said.append
+        forgive_names()
+        for name, kind in (
+            (b"a\0example", "handshake"),
+            (b"a\xe9example", "server_name"),
+            (b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7", "server_name"),
+        ):
+            rig = self.rig(issued("a.example"))
+            peer = rig.connect()
+            assert peer is not None
+            client = SSL.Connection(client_context(), None)
+            client.set_connect_state()
+            client.set_tlsext_host_name(b"a.example")
+            with self.assertRaises(SSL.WantReadError):
+                client.do_handshake()
+            peer.near.arrive(client.bio_read(1 << 14).replace(b"a.example", name))
+            rig.reactor.turn()
+            self.assertEqual(peer.ending, "closed", name)
+            # An alert, and a fatal one.
+            self.assertEqual(peer.received[:1] + peer.received[5:6], b"\x15\x02", name)
+            self.assertEqual(rig.errors(kind), 1, name)
+        self.assertEqual(said, [])
+
+    def test_other_complaints_are_still_heard(self) -> None:
+        said: list[Any] = []
+        self.addCleanup(setattr, sys, "unraisablehook", sys.unraisablehook)
+        sys.unraisablehook = said.append
+        forgive_names()
+
+        class Faulty:
+            def __del__(self) -> None:
+                raise ValueError("of no name")
+
+        Faulty()
+        self.assertIsInstance(said[0].exc_value, ValueError)
 
     def test_of_other_hosts_are_no_way_to_a_host(self) -> None:
         """T1: domain fronting"""
@@ -437,6 +481,27 @@ class Sessions(TlsTestCase):
         self.ask(rig, again)
         self.assertFalse(resumed(again))
 
+    def test_of_tls_1_2_are_not_kept_for_a_certificate(self) -> None:
+        """T2: neither by a ticket nor by a session's id"""
+        rig = self.rig(client_ca=Document("/ca.pem", authority().pem))
+        context = client_context(shown=issued("client"))
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        first = secure(rig, context=context)
+        self.ask(rig, first)
+        again = secure(rig, context=context, session=first.tls.get_session())
+        self.ask(rig, again)
+        self.assertFalse(resumed(again))
+
+    def test_that_cannot_be_turned_off_are_not_spoken(self) -> None:
+        """T2: where OpenSSL is out of reach"""
+        model = tls(client_ca=Document("/ca.pem", authority().pem))
+        terms = Terms(model, "web", is_http=True, reach=lambda _: None)
+        context = terms.context(0.0)
+        self.assertIs(context.minimum_version, ssl.TLSVersion.TLSv1_3)
+        self.assertEqual(context.num_tickets, 0)
+        terms = Terms(tls(), "web", is_http=True, reach=lambda _: None)
+        self.assertIs(terms.context(0.0).minimum_version, ssl.TLSVersion.TLSv1_2)
+
     def test_are_kept_when_nothing_is_different(self) -> None:
         rig = self.rig()
         context = client_context()
@@ -499,6 +564,12 @@ class ClientCertificates(TlsTestCase):
         value = request.field(b"x-forwarded-client-cert") or b""
         self.assertEqual(value.count(b'"'), 2)
         self.assertEqual(value.count(b";"), 1)
+
+    def test_are_asked_for_by_their_authorities(self) -> None:
+        rig = self.secret_rig()
+        client = secure(rig, context=client_context(shown=self.clients.issue(subject="alice")))
+        [asked] = client.tls.get_client_ca_list()
+        self.assertEqual(asked.commonName, "Clients")
 
     def test_bad_ones_are_refused(self) -> None:
         """T2"""

@@ -11,8 +11,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure as TwistedFailure
 
 from veloflux.core.wire.preface import Preface
+from veloflux.edge.context import words
 from veloflux.edge.deadlines import Timed
-from veloflux.edge.terms import UnnamedError, words
+from veloflux.edge.terms import UnnamedError
 from veloflux.edge.tls import Tls
 
 if TYPE_CHECKING:
@@ -28,13 +29,16 @@ _DRAIN_S = 1.0
 # What OpenSSL says, by a part of it, and what it is counted as.
 _KINDS = (
     ("http request", "http_request"),
+    ("https proxy request", "http_request"),
     ("did not return a certificate", "no_client_certificate"),
     ("certificate verify failed", "client_certificate"),
     ("no shared cipher", "cipher"),
     ("unsupported protocol", "version"),
     ("version too low", "version"),
     ("wrong version number", "not_tls"),
+    ("packet length too long", "not_tls"),
     ("record layer failure", "not_tls"),
+    ("callback failed", "server_name"),
     ("alert", "alert"),
     ("unexpected eof", "truncated"),
 )
@@ -63,7 +67,7 @@ class Secured(Tls, Timed):
         assert listener.terms is not None
         self.terms = listener.terms
         self._deadlines = listener.plane.deadlines
-        super().__init__(self.terms.begin(self._deadlines.now()))
+        super().__init__(self.terms.context(self._deadlines.now()), is_server=True)
         self.listener = listener
         self.peer = peer
 

@@ -3,12 +3,14 @@
 OpenSSL works on memory; what it makes goes to the transport below at once, in one write, and one
 read from there is told as one. Twisted's own TLS does not know half-closed connections, says
 goodbye also where a connection is cut, which would make a cut answer look whole, and waits for the
-other's goodbye before it closes: see docs/decisions/0004-tls-transport.md.
+other's goodbye before it closes: see docs/decisions/0007-standard-ssl.md.
 """
 
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from OpenSSL import SSL
 from twisted.internet import error
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
@@ -17,12 +19,8 @@ from zope.interface import implementer
 
 from veloflux.edge.transport import is_clear, unsent
 
-# What one record holds (RFC 8446 section 5.1), and more than what any adds to it.
+# What one record holds (RFC 8446 section 5.1).
 _RECORD = 1 << 14
-_ADDED = 64
-_READ_BYTES = 1 << 15
-_HEADER = 5
-_APPLICATION_DATA = 23
 
 
 @implementer(IHalfCloseableProtocol)
@@ -39,11 +37,17 @@ class Tls(Protocol):
     _is_ending = False
     _is_torn = False
     _has_heard_goodbye = False
-    # Bytes that the record being received still lacks; -1 when that is not known.
-    _lacking = 0
 
-    def __init__(self, tls: SSL.Connection) -> None:
-        self.tls = tls
+    def __init__(
+        self, context: ssl.SSLContext, *, is_server: bool = False, name: str | None = None
+    ) -> None:
+        """`name` is whom a client asks for, and verifies if the context has it do so."""
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls: Any = context.wrap_bio(self._incoming, self._outgoing, is_server, name)
+        # What `tls` would call, which is all that it does.
+        inner: Any = getattr(self.tls, "_sslobj", self.tls)
+        self._decrypt: Callable[[int], bytes] = inner.read
+        self._encrypt: Callable[[bytes | memoryview], int] = inner.write
 
     def established(self) -> None:
         """The handshake is through: give `protocol` a transport."""
@@ -64,11 +68,8 @@ class Tls(Protocol):
             if not self._is_ending:
                 self._begin(data)
             return
-        self.tls.bio_write(data)
-        if self._is_one_record(data):
-            self._read_one()
-        else:
-            self._read()
+        self._incoming.write(data)
+        self._read()
 
     def readConnectionLost(self) -> None:
         if self._has_heard_goodbye:
@@ -98,13 +99,13 @@ class Tls(Protocol):
         if self._is_ending or not data:
             return
         try:
-            sent = self.tls.send(data)
+            sent = self._encrypt(data)
             while sent < len(data):
-                sent += self.tls.send(memoryview(data)[sent:])
-        except SSL.Error as problem:
+                sent += self._encrypt(memoryview(data)[sent:])
+        except ssl.SSLError as problem:
             self._tear(problem)
             return
-        self._flush(len(data) + _ADDED * (2 + len(data) // _RECORD))
+        self.transport.write(self._outgoing.read())
 
     def writeSequence(self, iovec: Any) -> None:
         self.write(b"".join(iovec))
@@ -165,8 +166,7 @@ class Tls(Protocol):
 
     def _begin(self, data: bytes) -> None:
         self.has_begun = True
-        self._is_one_record(data)
-        self.tls.bio_write(data)
+        self._incoming.write(data)
         self._shake()
         if self.protocol is not None and self.connected:
             # The first request may have come with the end of the handshake.
@@ -175,9 +175,9 @@ class Tls(Protocol):
     def _shake(self) -> None:
         try:
             self.tls.do_handshake()
-        except SSL.WantReadError:
+        except ssl.SSLWantReadError:
             self._flush()
-        except SSL.Error as problem:
+        except ssl.SSLError as problem:
             # An alert says why.
             self._flush()
             self._is_ending = True
@@ -187,74 +187,50 @@ class Tls(Protocol):
             self._flush()
             self.established()
 
-    def _is_one_record(self, data: bytes) -> bool:
-        """Whether `data` is exactly one record, so that there is no need to ask for another."""
-        at = self._lacking
-        size = len(data)
-        if at == 0 and size > _HEADER and data[0] == _APPLICATION_DATA:
-            at = _HEADER + (data[3] << 8 | data[4])
-            if at == size:
-                return True
-        if at >= 0:
-            while at + _HEADER <= size:
-                at += _HEADER + (data[at + 3] << 8 | data[at + 4])
-            # Where a header is cut in two, the rest of the connection is read the other way.
-            self._lacking = at - size if at >= size else -1
-        return False
-
-    def _read_one(self) -> None:
-        try:
-            data = self.tls.recv(_READ_BYTES)
-        except SSL.Error:
-            # It was a message of TLS itself, or the end.
-            self._read()
-            return
-        self.protocol.dataReceived(data)
-
     def _read(self) -> None:
         """Hand on all that has come, at once: who is told may want no more for now."""
+        incoming, decrypt = self._incoming, self._decrypt
         pieces: list[bytes] = []
-        problem: Exception | None = None
+        problem: ssl.SSLError | None = None
+        is_over = False
         try:
-            while True:
-                pieces.append(self.tls.recv(_READ_BYTES))
-        except SSL.WantReadError:
+            pieces.append(decrypt(_RECORD))
+            # OpenSSL takes no more than the record that it reads, and hands out all of that.
+            while incoming.pending and pieces[-1]:
+                pieces.append(decrypt(_RECORD))
+            is_over = not pieces[-1]
+        except ssl.SSLWantReadError:
             # It may have asked for an answer.
             self._flush()
-        except SSL.ZeroReturnError:
-            self._has_heard_goodbye = True
-        except SSL.Error as error:
+        except ssl.SSLZeroReturnError:
+            is_over = True
+        except ssl.SSLError as error:
             problem = error
-        if pieces:
-            self.protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if not self.connected:
-            return
+        data = b"".join(pieces)
+        if data:
+            self.protocol.dataReceived(data)
         if problem is not None:
-            self._flush()
-            self._tear(problem)
-        elif self._has_heard_goodbye:
-            finished = getattr(self.protocol, "readConnectionLost", self.loseConnection)
-            finished()
+            if self.connected:
+                self._flush()
+                self._tear(problem)
+        elif is_over and not self._has_heard_goodbye:
+            self._has_heard_goodbye = True
+            if self.connected:
+                finished = getattr(self.protocol, "readConnectionLost", self.loseConnection)
+                finished()
 
-    def _flush(self, size: int = _READ_BYTES) -> None:
-        """Send what OpenSSL has for the other end, `size` bytes at a time."""
-        try:
-            wire = self.tls.bio_read(size)
-            while len(wire) == size:
-                self.transport.write(wire)
-                wire = self.tls.bio_read(size)
-        except SSL.WantReadError:
-            return
-        self.transport.write(wire)
+    def _flush(self) -> None:
+        """Send what OpenSSL has for the other end."""
+        if self._outgoing.pending:
+            self.transport.write(self._outgoing.read())
 
     def _say_goodbye(self) -> None:
         if not self._is_ending:
             self._is_ending = True
             if self.protocol is not None:
-                try:
-                    self.tls.shutdown()
-                except SSL.Error:
-                    return
+                # It says goodbye, and then misses the other's.
+                with suppress(ssl.SSLError):
+                    self.tls.unwrap()
                 self._flush()
 
     def _tear(self, problem: Exception | None) -> None:

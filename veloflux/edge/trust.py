@@ -1,17 +1,14 @@
 """TLS towards a backend: who it must prove to be, and the connection that has it do so.
 
-The chain is verified by OpenSSL, the name by service-identity (RFC 9525), before a byte of a
-request is sent. A PROXY header goes before TLS, as its specification has it.
+The chain and the name (RFC 9525) are verified by OpenSSL before a byte of a request is sent. A
+PROXY header goes before TLS, as its specification has it.
 """
 
+import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import Any
 
-from OpenSSL import SSL, crypto
-from service_identity import CertificateError, VerificationError
-from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet.error import TimeoutError as TooLateError
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
@@ -20,8 +17,12 @@ from twisted.python.failure import Failure as TwistedFailure
 from veloflux.core.flow import exchange
 from veloflux.core.model.address import Address
 from veloflux.core.model.tls import BackendTls
-from veloflux.edge.terms import plain_context, present, trust, words
+from veloflux.edge.context import client_context, present, trust, words
 from veloflux.edge.tls import Tls
+
+# What OpenSSL says of a good certificate that is for another host, or another address
+# (X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of <openssl/x509_vfy.h>).
+_ANOTHER = (62, 64)
 
 
 class RefusedError(Exception):
@@ -33,32 +34,12 @@ class RefusedError(Exception):
 
 
 class Trust:
-    """What one backend must prove."""
+    """What one backend must prove: to be `name`, where `context` has it verified. An address is
+    verified and not sent (RFC 6066 section 3); an empty name is nobody's."""
 
-    def __init__(self, context: SSL.Context, name: str, *, is_verified: bool) -> None:
-        self._context = context
-        self._name = name
-        self._is_verified = is_verified
-        self._is_address = _is_address(name)
-
-    def begin(self) -> SSL.Connection:
-        """The client's end of a new connection."""
-        connection = SSL.Connection(self._context, None)
-        connection.set_connect_state()
-        if self._name and not self._is_address:
-            connection.set_tlsext_host_name(self._name.encode("ascii"))
-        return connection
-
-    def verify(self, connection: SSL.Connection) -> None:
-        """Raise RefusedError when the certificate shown is for another name."""
-        if not self._is_verified:
-            return
-        verify = verify_ip_address if self._is_address else verify_hostname
-        try:
-            verify(connection, self._name)
-        except (VerificationError, CertificateError, Warning):
-            why = f"its certificate is not for {self._name}"
-            raise RefusedError(exchange.UNTRUSTED, why) from None
+    def __init__(self, context: ssl.SSLContext, name: str) -> None:
+        self.context = context
+        self.name = name
 
 
 class Trusts:
@@ -66,7 +47,7 @@ class Trusts:
     system's authorities takes some milliseconds."""
 
     def __init__(self) -> None:
-        self._contexts: dict[BackendTls, SSL.Context] = {}
+        self._contexts: dict[BackendTls, ssl.SSLContext] = {}
 
     def prepare(self, model: BackendTls) -> None:
         """Make what `of` will need. Raises ValueError for what OpenSSL does not take."""
@@ -74,7 +55,7 @@ class Trusts:
         if key not in self._contexts:
             try:
                 self._contexts[key] = _context(model)
-            except (SSL.Error, crypto.Error) as problem:
+            except ssl.SSLError as problem:
                 why = f"OpenSSL does not take a certificate: {words(problem)}"
                 raise ValueError(why) from None
 
@@ -84,8 +65,7 @@ class Trusts:
             return None
         self.prepare(model)
         name = model.server_name or ("" if address.path else address.host)
-        context = self._contexts[replace(model, server_name=None)]
-        return Trust(context, name, is_verified=not model.insecure_skip_verify)
+        return Trust(self._contexts[replace(model, server_name=None)], name)
 
     def retain(self, models: Iterable[BackendTls | None]) -> None:
         """Let go of all others."""
@@ -94,16 +74,17 @@ class Trusts:
             del self._contexts[key]
 
 
-def _context(model: BackendTls) -> SSL.Context:
-    context = plain_context()
+def _context(model: BackendTls) -> ssl.SSLContext:
+    context = client_context()
     if model.cert is not None and model.key is not None:
         present(context, model.cert, model.key)
-    if not model.insecure_skip_verify:
-        if model.ca is None:
-            context.set_default_verify_paths()
-        else:
-            trust(context, model.ca)
-        context.set_verify(SSL.VERIFY_PEER)
+    if model.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif model.ca is None:
+        context.set_default_verify_paths()
+    else:
+        trust(context, model.ca)
     return context
 
 
@@ -160,7 +141,7 @@ class SecuredBackend(Tls):
     """The client's end of a connection to a backend."""
 
     def __init__(self, securing: Securing, addr: IAddress | None) -> None:
-        super().__init__(securing.trust.begin())
+        super().__init__(securing.trust.context, name=securing.trust.name or None)
         self._securing = securing
         self._addr = addr
 
@@ -174,12 +155,6 @@ class SecuredBackend(Tls):
         super().connectionMade()
 
     def established(self) -> None:
-        try:
-            self._securing.trust.verify(self.tls)
-        except RefusedError as problem:
-            self._securing.refused(TwistedFailure(problem))
-            self.abortConnection()
-            return
         protocol = self._securing.agreed(self._addr)
         if protocol is None:
             self.abortConnection()
@@ -188,20 +163,16 @@ class SecuredBackend(Tls):
         protocol.makeConnection(self)
 
     def failed(self, problem: Exception | None) -> None:
-        why = "it closed the connection" if problem is None else words(problem)
-        is_verdict = "certificate verify failed" in why
-        failure = exchange.UNTRUSTED if is_verdict else exchange.TLS_FAILED
-        self._securing.refused(TwistedFailure(RefusedError(failure, f"TLS: {why}")))
+        failure, why = exchange.TLS_FAILED, "TLS: it closed the connection"
+        if isinstance(problem, ssl.SSLCertVerificationError):
+            failure, why = exchange.UNTRUSTED, f"TLS: {words(problem)}"
+            if problem.verify_code in _ANOTHER:
+                why = f"its certificate is not for {self._securing.trust.name}"
+        elif problem is not None:
+            why = f"TLS: {words(problem)}"
+        self._securing.refused(TwistedFailure(RefusedError(failure, why)))
 
     def connectionLost(self, reason: TwistedFailure = connectionDone) -> None:
         if self.protocol is None:
             self.failed(None)
         super().connectionLost(reason)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

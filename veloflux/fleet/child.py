@@ -306,7 +306,9 @@ def main() -> None:
     from veloflux.edge import ledger
     from veloflux.edge.board import Board
     from veloflux.edge.service import Service, unix_time
+    from veloflux.edge.terms import forgive_names
 
+    forgive_names()
     board = Board(BOARD_FD, int(sys.argv[3]))
     os.close(BOARD_FD)
     debts = ledger.attach(LEDGER_FD)
