@@ -7,7 +7,7 @@ from textwrap import dedent
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.test_cli import run
+from tests.command.test_local import run
 
 FILE = """\
 listeners:

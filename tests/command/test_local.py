@@ -5,6 +5,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from textwrap import dedent
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -106,9 +107,9 @@ class Others(SynchronousTestCase):
     def test_help_teaches_by_an_example_that_is_right(self) -> None:
         status, out, _ = run("--help")
         self.assertEqual(status, 0)
-        example = out[out.index("  listeners:") : out.index("  veloflux check")]
+        example = out[out.index("    listeners:") : out.index("    veloflux check")]
         path = Path(self.mktemp())
-        path.write_text(example)
+        path.write_text(dedent(example))
         self.assertEqual(run("check", "--strict", str(path))[0], 0)
         for verb in ("check", "schema", "run", "version"):
             self.assertIn("example", run(verb, "--help")[1])
