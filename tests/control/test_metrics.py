@@ -43,14 +43,26 @@ class MergeTests(MetricsTestCase):
         self.assertEqual(self.requests("app"), 12.0)
 
     def test_histograms_add_up(self) -> None:
-        counts = (1,) + (0,) * len(families.LATENCY_BUCKETS)
-        slow = (0,) * len(families.LATENCY_BUCKETS) + (2,)
+        counts = (1,) + (0,) * len(families.LATENCY_BOUNDS)
+        slow = (0,) * len(families.LATENCY_BOUNDS) + (2,)
         for worker, each in enumerate((counts, counts, slow)):
             tally = Tally((), (Distribution(DURATION, ("app",), each, 1.5),))
             self.metrics.merge(worker, tally)
         self.assertEqual(self.value(f"{DURATION}_bucket", route="app", le="0.0005"), 2)
         self.assertEqual(self.value(f"{DURATION}_count", route="app"), 4)
         self.assertEqual(self.value(f"{DURATION}_sum", route="app"), 4.5)
+
+    def test_finer_counts_fold_into_the_buckets_that_are_shown(self) -> None:
+        """Each finer bucket in the one it is part of, none lost."""
+        counts = tuple(range(1, len(families.LATENCY_BOUNDS) + 2))
+        self.metrics.merge(0, Tally((), (Distribution(DURATION, ("app",), counts, 1.0),)))
+        below = 0
+        for bound, count in zip((*families.LATENCY_BOUNDS, None), counts, strict=True):
+            below += count
+            if bound in families.LATENCY_BUCKETS:
+                found = self.value(f"{DURATION}_bucket", route="app", le=f"{bound:g}")
+                self.assertEqual(found, below, bound)
+        self.assertEqual(self.value(f"{DURATION}_count", route="app"), sum(counts))
 
     def test_gauges_are_those_of_the_workers_that_run(self) -> None:
         def inflight(value: float) -> Tally:
@@ -93,7 +105,7 @@ class LimitTests(MetricsTestCase):
 
     def test_counts_as_other_what_is_too_much_and_says_so(self) -> None:
         self.metrics = Metrics(lambda: tuple, at_once, max_lines=40)
-        counts = (1,) + (0,) * len(families.LATENCY_BUCKETS)
+        counts = (1,) + (0,) * len(families.LATENCY_BOUNDS)
         for route in ("a", "b", "c", "d", "a"):
             self.metrics.merge(0, Tally((), (Distribution(DURATION, (route,), counts, 1.0),)))
         for route, count in (("a", 2), ("b", 1), ("c", None), ("other", 2)):

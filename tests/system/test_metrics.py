@@ -70,6 +70,7 @@ class CountTests(SystemTestCase):
     def adds_up(self, page: Samples, two: str) -> None:
         for name, count in {
             "veloflux_http_request_duration_seconds_count": 84 + 22,
+            "veloflux_http_responses_total": 84 + 22,
             "veloflux_upstream_requests_total": 84,
             "veloflux_upstream_request_duration_seconds_count": 84,
             "veloflux_connections_accepted_total": 84 + 22,
@@ -78,6 +79,8 @@ class CountTests(SystemTestCase):
         }.items():
             self.assertEqual(page.sum(name), count, name)
         self.assertEqual(page.sum("veloflux_upstream_requests_total", backend=two), 30)
+        for status, count in {"200": 82, "501": 2, "404": 13, "400": 9}.items():
+            self.assertEqual(page.sum("veloflux_http_responses_total", status=status), count)
         self.assertEqual(
             page.sum("veloflux_http_bytes_total", direction="out", route="second"), 3 * 30
         )

@@ -6,6 +6,7 @@ run: each tally carries all of its worker's gauges, and they go with it.
 
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import pairwise
 from operator import add
 
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -22,6 +23,12 @@ MAX_LINES = 200_000
 OTHER = "other"
 
 _FAMILIES = {family.name: family for family in metrics.FAMILIES}
+# Where the buckets of each family begin and end among its finer bounds.
+_EDGES = {
+    family.name: (0, *(family.bounds.index(bound) + 1 for bound in family.buckets), None)
+    for family in metrics.FAMILIES
+    if family.bounds
+}
 # The labels whose values the configuration chooses: their series go when the thing is gone.
 _CONFIGURED = ("route", "pool", "backend", "listener")
 
@@ -71,13 +78,14 @@ class Metrics:
     def add_distribution(self, distribution: Distribution) -> None:
         """Add to a histogram."""
         values, labels = self._series(distribution.family, distribution.labels)
+        counts = _shown(_FAMILIES[distribution.family], distribution.counts)
         before = values.get(labels)
         if before is None:
-            values[labels] = (distribution.counts, distribution.sum)
+            values[labels] = (counts, distribution.sum)
         else:
             assert isinstance(before, tuple)
             # A new tuple, not a changed list: the page may be written from it at this moment.
-            counts = tuple(map(add, before[0], distribution.counts))
+            counts = tuple(map(add, before[0], counts))
             values[labels] = (counts, before[1] + distribution.sum)
 
     def observe(self, family: Family, labels: Labels, value: float) -> None:
@@ -161,6 +169,14 @@ def _ordered(sums: _Values, gauges: list[_Values], own: Families) -> Families:
 def lines_of(family: Family) -> int:
     """Return how many lines of the page one series of this family has."""
     return len(family.buckets) + 3 if family.kind == "histogram" else 1
+
+
+def _shown(family: Family, counts: tuple[int, ...]) -> tuple[int, ...]:
+    """Counts by the family's buckets, of counts by its finer bounds."""
+    if not family.bounds:
+        return counts
+    edges = _EDGES[family.name]
+    return tuple(sum(counts[low:high]) for low, high in pairwise(edges))
 
 
 def _number(value: Value) -> float:

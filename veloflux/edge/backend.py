@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 from veloflux.core.model import metrics
-from veloflux.core.model.metrics import LATENCY_BUCKETS
+from veloflux.core.model.metrics import LATENCY_BOUNDS
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.policy.balance.latency import PeakEwma
 from veloflux.core.policy.outlier import Outlier
@@ -49,7 +49,7 @@ class Backend:
         self.cell: Cell | None = None
         self.idle: list[Upstream] = []
         self.answers = [0] * len(CODE_CLASSES)
-        self.durations = Histogram(LATENCY_BUCKETS)
+        self.durations = Histogram(LATENCY_BOUNDS)
         self.latency = PeakEwma()
         self.trust: Trust | None = None
         # Whether its last request failed.

@@ -5,7 +5,7 @@ import json
 from veloflux.core.flow.exchange import KNOWN_METHODS
 from veloflux.core.flow.stages import Stages
 from veloflux.core.model import metrics
-from veloflux.core.model.metrics import LATENCY_BUCKETS, Sample
+from veloflux.core.model.metrics import LATENCY_BOUNDS, Sample
 from veloflux.core.model.traffic import Route
 from veloflux.core.policy.split import Split
 from veloflux.edge.compression import Compressing
@@ -54,7 +54,7 @@ class Tally:
         self.bytes_out = 0
         self.allowed = 0
         self.limited = 0
-        self.latency = Histogram(LATENCY_BUCKETS)
+        self.latency = Histogram(LATENCY_BOUNDS)
         self.mirrored: Mirrored | None = None
 
     def count(self, method: bytes, status: int, seconds: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 
 from veloflux.core.model import metrics
+from veloflux.core.model.metrics import Sample
 from veloflux.core.policy.limit import Memory
 from veloflux.core.policy.route import Table
 from veloflux.edge import ledger
@@ -29,6 +30,8 @@ from veloflux.edge.trust import Trusts
 LOG_FLUSH_S = 0.5
 # Routes whose counts are taken in one go: some two milliseconds' worth.
 _ROUTES_AT_ONCE = 250
+# A status has three digits and begins with 5 at the most.
+_STATUSES = 600
 
 
 class Plane:
@@ -70,6 +73,8 @@ class Plane:
         self.tracing: Callable[[], int] | None = None
         # What no route took: its requests are counted too.
         self.unrouted = Tally("")
+        # Answers by their status; none has a higher one than what fits.
+        self.statuses = [0] * _STATUSES
         # The tallies with something new.
         self.counted: list[Tally] = []
         # Copies of requests that nobody waits for.
@@ -110,6 +115,7 @@ class Plane:
         total = now - outcome.started
         tally = outcome.tally
         tally.count(outcome.head.method, outcome.status, total)
+        self.statuses[outcome.status] += 1
         tally.bytes_in += outcome.bytes_in
         tally.bytes_out += outcome.bytes_out
         if not tally.is_new:
@@ -136,6 +142,9 @@ class Plane:
         counted, self.counted = self.counted[:_ROUTES_AT_ONCE], self.counted[_ROUTES_AT_ONCE:]
         for tally in counted:
             yield from tally.take()
+        statuses, self.statuses = self.statuses, [0] * _STATUSES
+        for status in filter(statuses.__getitem__, range(_STATUSES)):
+            yield Sample(metrics.HTTP_RESPONSES.name, (str(status),), statuses[status])
         for pool in self.pools.values():
             yield from pool.take()
             for backend in pool.backends.values():

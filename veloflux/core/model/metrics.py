@@ -11,18 +11,33 @@ from typing import Literal, NamedTuple
 LATENCY_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
+# What workers count latencies by: the R10 series of preferred numbers (ISO 3), in which all of the
+# above are: each bound is a quarter over the one before, and the counts fold into those above.
+LATENCY_BOUNDS = (
+    *(
+        round(10.0**decade * step, 7)
+        for decade in range(-4, 1)
+        for step in (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)
+    ),
+    *(10.0, 12.5, 16.0, 20.0, 25.0, 30.0, 40.0, 50.0, 63.0, 80.0, 100.0),
+)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric family; `labels` are names, in the order that samples carry their values."""
+    """One metric family; `labels` are names, in the order that samples carry their values.
+
+    `bounds` are what a histogram is counted by, when that is finer than its `buckets`, which are
+    among them.
+    """
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    bounds: tuple[float, ...] = ()
 
 
 HTTP_REQUESTS = Family(
@@ -37,12 +52,19 @@ HTTP_DURATION = Family(
     "From a request's head read to its answer's last byte handed to the system.",
     ("route",),
     LATENCY_BUCKETS,
+    LATENCY_BOUNDS,
 )
 HTTP_BYTES = Family(
     "veloflux_http_bytes_total",
     "counter",
     "Bytes of HTTP bodies, from clients (in) and to clients (out).",
     ("route", "direction"),
+)
+HTTP_RESPONSES = Family(
+    "veloflux_http_responses_total",
+    "counter",
+    "HTTP requests answered, by status; 0 for those that got no answer.",
+    ("status",),
 )
 MIRRORED_REQUESTS = Family(
     "veloflux_mirrored_requests_total",
@@ -68,6 +90,7 @@ UPSTREAM_DURATION = Family(
     "From a request sent to its backend to the head of the answer.",
     ("pool", "backend"),
     LATENCY_BUCKETS,
+    LATENCY_BOUNDS,
 )
 UPSTREAM_RETRIES = Family(
     "veloflux_upstream_retries_total",

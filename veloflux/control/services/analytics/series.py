@@ -1,0 +1,152 @@
+"""Counts traffic into the second and the minute that are under way.
+
+How long a minute lasts is told by the steady clock, what it is called by the wall's: a clock that
+is set makes no minute longer or shorter, but may give two the same name, which then are one to
+whoever asks.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from veloflux.control.services.analytics.bucket import CODE_CLASSES, Bucket, Cell
+from veloflux.core.model import metrics
+from veloflux.core.model.metrics import Distribution, Sample, Tally
+
+MINUTE_S = 60
+# Seconds that are remembered; nobody stores them.
+SECONDS = 15 * 60
+# Names that a second and a minute keep of each kind.
+SECOND_NAMES = 16
+MINUTE_NAMES = 50
+# Minutes whose totals are remembered, for who looks back over hours at every moment.
+MINUTES = 6 * 60
+
+_CLASSES = {name: place for place, name in enumerate(CODE_CLASSES)}
+
+
+class Series:
+    """The last minutes second by second, and the minute under way; `minutes` are those before it,
+    without names."""
+
+    def __init__(self, now: float, wall: float) -> None:
+        self.seconds: deque[Bucket] = deque(maxlen=SECONDS)
+        self.minutes: deque[Bucket] = deque(maxlen=MINUTES)
+        self._last = now
+        self._second = Bucket(int(wall))
+        self._connections: dict[int, int] = {}
+        self._begin(now, wall)
+
+    @property
+    def connections(self) -> int:
+        """Open connections from clients, of all workers."""
+        return sum(self._connections.values())
+
+    def merge(self, worker: int, tally: Tally) -> None:
+        """Take what a worker counted since its last tally."""
+        both = self._second, self.minute
+        connections = 0
+        for sample in tally.samples:
+            if sample.family == metrics.CONNECTIONS.name and sample.labels[0] == "downstream":
+                connections += int(sample.value)
+            elif add := _COUNTS.get(sample.family):
+                for bucket in both:
+                    add(bucket, sample)
+        for distribution in tally.distributions:
+            if observe := _OBSERVES.get(distribution.family):
+                for bucket in both:
+                    observe(bucket, distribution)
+        self._connections[worker] = connections
+
+    def forget(self, worker: int) -> None:
+        """Its connections went with it."""
+        self._connections.pop(worker, None)
+
+    def resume(self, bucket: Bucket) -> bool:
+        """Go on with a minute that was under way before a restart; whether it is the same one."""
+        if bucket.at != self.minute.at:
+            return False
+        self.minute.add(bucket)
+        return True
+
+    def remember(self, minute: Bucket) -> None:
+        """Take a minute of before; they come oldest first."""
+        self.minutes.append(_without_names(minute))
+
+    def tick(self, now: float, wall: float) -> Bucket | None:
+        """A second is over, or several when nobody had time: returns a minute that is over too."""
+        passed, self._last = now - self._last, now
+        second, self._second = self._second, Bucket(int(wall))
+        second.length_s = passed
+        for bucket in (second, self.minute):
+            bucket.open_s += self.connections * passed
+            bucket.peak = max(bucket.peak, self.connections)
+        second.cap(SECOND_NAMES)
+        self.seconds.append(second)
+        self.minute.length_s += passed
+        if now < self._minute_ends:
+            return None
+        minute = self.minute
+        minute.cap(MINUTE_NAMES)
+        self.remember(minute)
+        self._begin(now, wall)
+        return minute
+
+    def _begin(self, now: float, wall: float) -> None:
+        self.minute = Bucket(int(wall) // MINUTE_S * MINUTE_S)
+        self._minute_ends = now + MINUTE_S - wall % MINUTE_S
+
+
+def _without_names(minute: Bucket) -> Bucket:
+    return Bucket(minute.at, minute.length_s, minute.total, minute.open_s, minute.peak)
+
+
+def _requests(bucket: Bucket, sample: Sample) -> None:
+    route, code_class, _ = sample.labels
+    for cell in (bucket.total, bucket.cell("route", route)):
+        cell.answers[_CLASSES[code_class]] += int(sample.value)
+
+
+def _bytes(bucket: Bucket, sample: Sample) -> None:
+    route, direction = sample.labels
+    for cell in (bucket.total, bucket.cell("route", route)):
+        if direction == "in":
+            cell.bytes_in += int(sample.value)
+        else:
+            cell.bytes_out += int(sample.value)
+
+
+def _responses(bucket: Bucket, sample: Sample) -> None:
+    (status,) = sample.labels
+    bucket.cell("status", status).answers[int(status) // 100] += int(sample.value)
+
+
+def _upstream(bucket: Bucket, labels: tuple[str, ...]) -> tuple[Cell, Cell]:
+    pool, backend = labels[:2]
+    return bucket.cell("pool", pool), bucket.cell("backend", f"{pool}/{backend}")
+
+
+def _attempts(bucket: Bucket, sample: Sample) -> None:
+    for cell in _upstream(bucket, sample.labels):
+        cell.answers[_CLASSES[sample.labels[2]]] += int(sample.value)
+
+
+def _durations(bucket: Bucket, found: Distribution) -> None:
+    for cell in (bucket.total, bucket.cell("route", found.labels[0])):
+        cell.observe(found.counts, found.sum)
+
+
+def _upstream_durations(bucket: Bucket, found: Distribution) -> None:
+    for cell in _upstream(bucket, found.labels):
+        cell.observe(found.counts, found.sum)
+
+
+_COUNTS: dict[str, Callable[[Bucket, Sample], None]] = {
+    metrics.HTTP_REQUESTS.name: _requests,
+    metrics.HTTP_BYTES.name: _bytes,
+    metrics.HTTP_RESPONSES.name: _responses,
+    metrics.UPSTREAM_REQUESTS.name: _attempts,
+}
+_OBSERVES: dict[str, Callable[[Bucket, Distribution], None]] = {
+    metrics.HTTP_DURATION.name: _durations,
+    metrics.UPSTREAM_DURATION.name: _upstream_durations,
+}
