@@ -31,6 +31,8 @@ from veloflux.control.daemon import own_families
 from veloflux.control.metrics import Metrics
 from veloflux.control.services.operator import Operator
 from veloflux.control.services.status import Status
+from veloflux.control.store.sqlite import SqliteStore
+from veloflux.control.store.thread import Thread
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import HEALTH_CHECK_DURATION
 from veloflux.core.model.node import Node
@@ -50,6 +52,8 @@ from veloflux.fleet.supervisor import Supervisor
 _DESCRIPTORS = 1_048_576
 # For the log's last lines, when its destination stands still.
 _LAST_LINES_S = 1.0
+# For the store to close, when its disk stands still.
+_CLOSING_S = 5.0
 
 _log = Logger()
 _Result = TypeVar("_Result")
@@ -58,7 +62,7 @@ _Result = TypeVar("_Result")
 def build(reactor: Any, path: str) -> Daemon:
     """Build the daemon that the file at `path` describes, with its sockets bound.
 
-    Raises ConfigError and ListenError.
+    Raises ConfigError, ListenError and StoreError.
     """
     path = os.path.abspath(path)
     loaded = load(path, os.environ, keeps=True)
@@ -75,6 +79,8 @@ def build(reactor: Any, path: str) -> Daemon:
         return in_thread(lambda: load(path, os.environ.copy(), version, keeps=True))
 
     names.install(reactor)
+    database = Thread(reactor)
+    store = SqliteStore(node.data_dir, database)
     sockets = Sockets()
     sockets.bind([listener.address for listener in node.snapshot.listeners], node.workers)
     supervisor = Supervisor(reactor, Processes(reactor, lambda: reloader.node.log_level), sockets)
@@ -107,7 +113,7 @@ def build(reactor: Any, path: str) -> Daemon:
         supervisor.secret = node_secret(node.data_dir)
 
     renewal = Renewal(reactor, reloader, in_thread, lambda: datetime.now(UTC))
-    console = _Console(reactor, probes, unlock, renewal)
+    console = _Console(reactor, probes, unlock, renewal, store, database)
     site = admin_site(
         reactor, node.admin, services, operator, reactor.seconds, socket.gethostname()
     )
@@ -123,16 +129,24 @@ def build(reactor: Any, path: str) -> Daemon:
 
 
 class _Console:
-    """What runs beside the workers: the admin listener, that for metrics, the checks, and looking
-    for certificates that were replaced."""
+    """What runs beside the workers: the admin listener, that for metrics, the checks, the store,
+    and looking for certificates that were replaced."""
 
     def __init__(
-        self, reactor: Any, probes: Probes, unlock: Callable[[], None], renewal: Renewal
+        self,
+        reactor: Any,
+        probes: Probes,
+        unlock: Callable[[], None],
+        renewal: Renewal,
+        store: SqliteStore,
+        database: Thread,
     ) -> None:
         self._reactor = reactor
         self._renewal = renewal
         self._probes = probes
         self._unlock = unlock
+        self._store = store
+        self._database = database
         self._sockets = Sockets()
         self._served: list[tuple[str, Address, AdminSite]] = []
         self._ports: list[Any] = []
@@ -143,6 +157,7 @@ class _Console:
         self._served.append((words, address, site))
 
     def start(self) -> None:
+        self._database.start()
         self._unlock()
         self._sockets.listen()
         self._renewal.start()
@@ -159,6 +174,10 @@ class _Console:
         for port in self._ports:
             await port.stopListening()
         self._sockets.close()
+        # Not for ever: what was promised is on the disk, and what was not may go.
+        closing = Deferred.fromCoroutine(self._store.close())
+        await closing.addTimeout(_CLOSING_S, self._reactor)
+        self._database.stop()
 
 
 def _digest(snapshot: Snapshot) -> str:

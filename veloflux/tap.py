@@ -41,6 +41,7 @@ def makeService(options: Options) -> IService:
 
     from veloflux.application import build
     from veloflux.config.problem import ConfigError
+    from veloflux.control.store.store import StoreError
     from veloflux.fleet.bind import ListenError
 
     try:
@@ -54,6 +55,8 @@ def makeService(options: Options) -> IService:
         )
     except ListenError as error:
         _refuse(f"{options['config']}: {error}")
+    except StoreError as error:
+        _refuse(f"{options['config']}: data_dir: {error}")
 
 
 class _Reactor(epollreactor.EPollReactor):

@@ -162,6 +162,7 @@ class SqliteStore:
     def _opened(self) -> Database:
         """Return this thread's connection. It is opened here: it must not see a fork."""
         if self._database is None:
+            self._claim.name_holder()
             self._database = Database(self._path)
         return self._database
 
