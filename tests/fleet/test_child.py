@@ -9,13 +9,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fleet.fakes import LOCAL, snapshot
 from veloflux.core.model.metrics import Sample, Tally
+from veloflux.core.model.report import PoolReport
 from veloflux.core.model.traffic import Route, Snapshot
 from veloflux.fleet.cells import Cells
 from veloflux.fleet.channel import Channel
-from veloflux.fleet.child import LOOK_S, TALLY_S, Child
+from veloflux.fleet.child import LINES_S, LOOK_S, TALLY_S, Child
 from veloflux.fleet.messages import (
     DRAIN_DEADLINE_S,
     Applied,
+    Ask,
     Commit,
     Counted,
     Down,
@@ -23,6 +25,7 @@ from veloflux.fleet.messages import (
     Drained,
     Hello,
     Leaving,
+    Lines,
     Listen,
     Mark,
     Prepare,
@@ -30,11 +33,14 @@ from veloflux.fleet.messages import (
     Refused,
     Reopen,
     Routes,
+    Told,
     Up,
+    Watch,
     encode,
     read_up,
 )
 
+POOL = PoolReport("app", "random", "random", "127.0.0.1:9001", 0, "", 0.0)
 TALLY = Tally(samples=(Sample("veloflux_connections", ("downstream", "web"), 1.0),))
 
 
@@ -47,6 +53,8 @@ class Plane:
         self.untold = 0
         self.problem: Exception | None = None
         self.fault: Exception | None = None
+        self.lines: list[str] = []
+        self.dropped = 0
 
     def listen(self, address: str, fd: int) -> None:
         self.calls.append(("listen", address, fd))
@@ -66,6 +74,19 @@ class Plane:
 
     def reopen(self) -> None:
         self.calls.append(("reopen",))
+
+    def watch(self, lines: int) -> None:
+        self.calls.append(("watch", lines))
+
+    def take_lines(self) -> tuple[list[str], int]:
+        lines, dropped = self.lines, self.dropped
+        self.lines, self.dropped = [], 0
+        return lines, dropped
+
+    def report(self) -> tuple[PoolReport, ...]:
+        if self.fault is not None:
+            raise self.fault
+        return (POOL,)
 
     def drain(self) -> None:
         self.calls.append(("drain",))
@@ -179,6 +200,39 @@ class ChildTests(SynchronousTestCase):
     def test_passes_marks_and_reopening_on(self) -> None:
         self.tell(Mark("app", "127.0.0.1:9001", healthy=False), Reopen())
         self.assertEqual(self.plane.calls, [("mark", "app", "127.0.0.1:9001", False), ("reopen",)])
+
+    def test_says_how_it_is_when_asked(self) -> None:
+        self.tell(Prepare(snapshot(3)), Commit(3))
+        self.plane.connections = 5
+        [answer] = self.tell(Ask(7))
+        assert isinstance(answer, Told)
+        self.assertEqual((answer.number, answer.pools), (7, (POOL,)))
+        self.assertEqual((answer.process.version, answer.process.connections), (3, 5))
+        self.assertGreaterEqual(answer.process.threads, 1)
+        self.assertEqual(len(answer.process.collections), 3)
+
+    def test_a_fault_in_telling_does_not_end_it(self) -> None:
+        self.tell()
+        self.plane.fault = KeyError("surprise")
+        [answer] = self.tell(Ask(7))
+        assert isinstance(answer, Told)
+        self.assertEqual(answer.pools, ())
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_sends_lines_while_somebody_watches(self) -> None:
+        self.tell()
+        self.clock.advance(LINES_S)
+        self.assertEqual(self.tell(Watch(10)), [])
+        self.assertEqual(self.plane.calls, [("watch", 3)])
+        self.plane.lines, self.plane.dropped = ["one\n", "two\n"], 3
+        self.clock.advance(LINES_S)
+        self.assertEqual(self.tell(), [Lines(("one\n", "two\n"), 3)])
+        self.clock.advance(LINES_S)
+        self.assertEqual(self.tell(Watch(0)), [])
+        self.assertEqual(self.plane.calls[-1], ("watch", 0))
+        self.plane.lines = ["late\n"]
+        self.clock.advance(LINES_S)
+        self.assertNotIn(Lines(("late\n",), 0), self.tell())
 
     def test_reports_once_a_second(self) -> None:
         self.tell()

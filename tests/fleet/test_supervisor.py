@@ -9,20 +9,25 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fleet.fakes import LOCAL, FakeProcess, FakeSpawner, snapshot
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import Sample, Tally
+from veloflux.core.model.report import ProcessReport
 from veloflux.core.model.traffic import HealthCheck, Snapshot
 from veloflux.fleet.bind import ListenError, bind
 from veloflux.fleet.crew import LAST_WORDS_S
 from veloflux.fleet.messages import (
+    Ask,
     Commit,
     Counted,
     Drain,
     Leaving,
     Level,
+    Lines,
     Mark,
     Prepare,
     Prepared,
     Refused,
     Reopen,
+    Told,
+    Watch,
 )
 from veloflux.fleet.sockets import Sockets
 from veloflux.fleet.supervisor import ANSWER_DEADLINE_S, RolloutError, Supervisor
@@ -272,6 +277,34 @@ class RolloutTests(Case):
         self.clock.advance(10)
         self.assertEqual(len(self.processes), 2)
         self.assertEqual(self.supervisor.restarts, 0)
+
+
+class QuestionTests(Case):
+    def test_whoever_asks_hears_all_who_live(self) -> None:
+        one, two = self.start()
+        asked = self.supervisor.ask()
+        told = Told(one.last(Ask).number, ProcessReport(1, 0, 1), ())
+        one.say(told)
+        self.assertNoResult(asked)
+        two.end("killed by signal 9 (SIGKILL)")
+        self.assertEqual(self.successResultOf(asked), {one.pid: told})
+
+    def test_lines_come_from_all_workers_and_successors_while_somebody_watches(self) -> None:
+        one, two = self.start()
+        heard: list[object] = []
+        self.supervisor.on_lines.append(lambda *found: heard.append(found))
+        self.supervisor.watch(50)
+        self.assertEqual([one.heard[-1], two.heard[-1]], [Watch(50)] * 2)
+        two.say(Lines(("a", "b"), 3))
+        self.assertEqual(heard, [(two.pid, ("a", "b"), 3)])
+        two.end("killed by signal 9 (SIGKILL)")
+        self.clock.advance(0)
+        self.assertIn(Watch(50), self.processes[2].heard)
+        self.supervisor.watch(0)
+        self.assertEqual(one.heard[-1], Watch(0))
+        one.end("killed by signal 9 (SIGKILL)")
+        self.clock.advance(1)
+        self.assertNotIn("Watch", self.processes[3].kinds())
 
 
 class MarkTests(Case):

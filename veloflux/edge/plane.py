@@ -24,6 +24,7 @@ from veloflux.edge.line import Line, json_line
 from veloflux.edge.mirror import Copy
 from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Pool
+from veloflux.edge.tail import Log, Tail
 from veloflux.edge.tally import Counted, increase
 from veloflux.edge.trust import Trusts
 
@@ -68,6 +69,11 @@ class Plane:
         self.log: AccessLog | None = None
         # Replaced, and perhaps still writing.
         self.old_logs: list[AccessLog] = []
+        # The form of the log's lines; and what is done with them, which is more while somebody
+        # watches.
+        self.form: Line = json_line
+        self.tail: Tail | None = None
+        self.lines: Log | None = None
         self.line: Line = json_line
         # Gives 192 random bits for a trace; None when none begins here.
         self.tracing: Callable[[], int] | None = None
@@ -105,6 +111,14 @@ class Plane:
         if self.log is not None:
             self.log.close()
 
+    def aim(self) -> None:
+        """Send lines where they are to go by now."""
+        if self.tail is None:
+            self.lines, self.line = self.log, self.form
+        else:
+            self.tail.before(self.log, self.form)
+            self.lines, self.line = self.tail, self.tail.line
+
     def next_id(self) -> bytes:
         """A new request id."""
         self._requests += 1
@@ -121,8 +135,8 @@ class Plane:
         if not tally.is_new:
             tally.is_new = True
             self.counted.append(tally)
-        if self.log is not None:
-            self.log.append(
+        if self.lines is not None:
+            self.lines.append(
                 self.line(outcome, self._offset + now, total, termination, self.version)
             )
 
@@ -131,9 +145,9 @@ class Plane:
         listener = outcome.downstream.listener
         listener.bytes_in += outcome.bytes_in
         listener.bytes_out += outcome.bytes_out
-        if self.log is not None:
+        if self.lines is not None:
             total = now - outcome.started
-            self.log.append(
+            self.lines.append(
                 self.line(outcome, self._offset + now, total, termination, self.version)
             )
 

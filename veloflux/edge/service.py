@@ -19,6 +19,7 @@ from twisted.internet.task import LoopingCall
 
 from veloflux.core.model import metrics
 from veloflux.core.model.metrics import LAG_BUCKETS, Distribution, Sample, Tally
+from veloflux.core.model.report import PoolReport
 from veloflux.core.model.traffic import AccessLog as AccessLogModel
 from veloflux.core.model.traffic import Listener as ListenerModel
 from veloflux.core.model.traffic import Snapshot
@@ -34,6 +35,8 @@ from veloflux.edge.line import combined_line, json_line
 from veloflux.edge.listener import Listener, networks, terms
 from veloflux.edge.plane import Plane
 from veloflux.edge.pool import Pool
+from veloflux.edge.report import reports
+from veloflux.edge.tail import Tail
 from veloflux.edge.tally import distribution, gauge
 from veloflux.edge.terms import Terms
 
@@ -208,6 +211,20 @@ class Service:
         if self._plane.log is not None:
             self._plane.log.reopen()
 
+    def watch(self, lines: int) -> None:
+        """Keep so many of the access log's lines until they are taken; 0 to keep none any more."""
+        self._plane.tail = Tail(lines) if lines else None
+        self._plane.aim()
+
+    def take_lines(self) -> tuple[list[str], int]:
+        """The lines since the last call, and how many more there were."""
+        tail = self._plane.tail
+        return tail.take() if tail is not None else ([], 0)
+
+    def report(self) -> tuple[PoolReport, ...]:
+        """How the pools are now."""
+        return tuple(reports(self._plane.pools.values(), self._plane.deadlines.now()))
+
     def drain(self) -> None:
         """Take who already waits, accept nobody more, let go of idle connections; the others get
         `Connection: close` with their answer."""
@@ -359,7 +376,8 @@ class Service:
             plane.old_logs.append(plane.log)
         plane.log = log
         is_combined = wanted is not None and wanted.format == "combined"
-        plane.line = combined_line if is_combined else json_line
+        plane.form = combined_line if is_combined else json_line
+        plane.aim()
 
     def _trace_bits(self) -> int:
         return self._luck.getrandbits(192)

@@ -10,9 +10,11 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import ceil
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -21,12 +23,14 @@ from twisted.logger import Logger
 
 from veloflux import logs
 from veloflux.core.model.metrics import Tally
+from veloflux.core.model.report import PoolReport, ProcessReport
 from veloflux.core.model.traffic import Route, Snapshot
 from veloflux.fleet.cells import Cells
 from veloflux.fleet.channel import BOARD_FD, CHANNEL_FD, LEDGER_FD, Channel, adopt
 from veloflux.fleet.messages import (
     DRAIN_DEADLINE_S,
     Applied,
+    Ask,
     Commit,
     Counted,
     Down,
@@ -37,6 +41,7 @@ from veloflux.fleet.messages import (
     Hello,
     Leaving,
     Level,
+    Lines,
     Listen,
     Mark,
     Prepare,
@@ -44,6 +49,8 @@ from veloflux.fleet.messages import (
     Refused,
     Reopen,
     Routes,
+    Told,
+    Watch,
     read_down,
 )
 from veloflux.fleet.trim import Trimmer, malloc_trim
@@ -53,6 +60,8 @@ TALLY_S = 1.0
 _MORE_TALLIES = 3
 # Tallies at the very end, when all has to be told.
 _LAST_TALLIES = 1000
+# How often whoever watches the access log is told its lines.
+LINES_S = 0.25
 # How often a draining worker looks whether it may go.
 LOOK_S = 0.05
 # A snapshot is built in slices, with more time between them for the traffic.
@@ -87,6 +96,15 @@ class DataPlane(Protocol):
 
     def reopen(self) -> None:
         """Open log files anew."""
+
+    def watch(self, lines: int) -> None:
+        """Keep so many lines of the access log until they are taken; 0 to keep none."""
+
+    def take_lines(self) -> tuple[list[str], int]:
+        """The lines since the last call, and how many more there were."""
+
+    def report(self) -> tuple[PoolReport, ...]:
+        """How the pools are now."""
 
     def drain(self) -> None:
         """Accept nothing more and let connections end."""
@@ -132,6 +150,9 @@ class Child:
         self._report.clock = clock
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
+        self._lines = LoopingCall(self._tell_lines)
+        self._lines.clock = clock
+        self._version = 0
         self._deadline = 0.0
         self._late = 0
         self._trimmer = Trimmer(malloc_trim())
@@ -173,6 +194,10 @@ class Child:
                 self._plane.mark(pool, backend, healthy)
             case Eject(pool=pool, backend=backend, seconds=seconds):
                 self._plane.eject(pool, backend, seconds)
+            case Ask(number=number):
+                self.channel.send(Told(number, self._describe(), self._pools()))
+            case Watch(lines_per_s=lines_per_s):
+                self._follow(lines_per_s)
             case Reopen():
                 self._plane.reopen()
             case Level(name=name):
@@ -215,6 +240,7 @@ class Child:
         if self._ready != version:
             return  # it was refused, as the supervisor has heard
         self._plane.commit(version, cells)
+        self._version = version
         self.channel.send(Applied(version))
         if not self._has_served:
             self._has_served = True
@@ -245,6 +271,41 @@ class Child:
         self.channel.send(Counted(tally, connections))
         self._trimmer.look(connections)
 
+    def _follow(self, lines_per_s: int) -> None:
+        """Tell lines of the access log from now on, or no more."""
+        if self._is_over:
+            return
+        self._plane.watch(ceil(lines_per_s * LINES_S))
+        if lines_per_s and not self._lines.running:
+            self._lines.start(LINES_S, now=False)
+        elif not lines_per_s and self._lines.running:
+            self._lines.stop()
+
+    def _tell_lines(self) -> None:
+        lines, dropped = self._plane.take_lines()
+        if lines or dropped:
+            self.channel.send(Lines(tuple(lines), dropped))
+
+    def _pools(self) -> tuple[PoolReport, ...]:
+        try:
+            return self._plane.report()
+        except Exception:
+            # A fault in telling must not end a worker that serves.
+            self._log.failure("the report failed")
+            return ()
+
+    def _describe(self) -> ProcessReport:
+        found = gc.get_stats()
+        return ProcessReport(
+            version=self._version,
+            connections=self._plane.connections,
+            threads=threading.active_count(),
+            collections=tuple(each["collections"] for each in found),
+            collected=tuple(each["collected"] for each in found),
+            uncollectable=tuple(each["uncollectable"] for each in found),
+            reactor=type(self._clock).__name__,
+        )
+
     def _drain(self, deadline_s: float) -> None:
         if self._is_over:
             return
@@ -269,11 +330,14 @@ class Child:
             self._count()
             if not self._plane.is_behind:
                 break
+        self._tell_lines()
         self.channel.send(Drained(self._late))
         self._plane.close()
         # The other end's view of us is complete once this is closed, and then we are told.
         self._watch.stop()
         self._report.stop()
+        if self._lines.running:
+            self._lines.stop()
         self._is_over = True
         if self.channel.transport is not None:
             self.channel.transport.loseConnection()
@@ -283,7 +347,7 @@ class Child:
             self._log.warn("the channel to the supervisor is lost, so this worker leaves")
             self.exit_code = 1
             self._plane.close()
-        for loop in (self._report, self._watch):
+        for loop in (self._report, self._watch, self._lines):
             if loop.running:
                 loop.stop()
         self._stop()

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from veloflux.core.model.metrics import Tally
+from veloflux.core.model.report import PoolReport, ProcessReport
 from veloflux.core.model.traffic import Route, Snapshot
 
 # How long a worker that drains may take to finish what is in flight.
@@ -67,6 +68,18 @@ class Eject(Message, frozen=True, tag=True):
     pool: str
     backend: str
     seconds: float
+
+
+class Ask(Message, frozen=True, tag=True):
+    """Say how things are; answer Told with the same number."""
+
+    number: int
+
+
+class Watch(Message, frozen=True, tag=True):
+    """Send so many of the access log's lines a second, and no more; none at all with 0."""
+
+    lines_per_s: int
 
 
 class Reopen(Message, frozen=True, tag=True):
@@ -127,6 +140,21 @@ class Ejected(Message, frozen=True, tag=True):
     reason: str
 
 
+class Told(Message, frozen=True, tag=True):
+    """How the worker is, for whoever asked with this number."""
+
+    number: int
+    process: ProcessReport
+    pools: tuple[PoolReport, ...]
+
+
+class Lines(Message, frozen=True, tag=True):
+    """Lines of the access log for whoever watches, and how many more there were."""
+
+    lines: tuple[str, ...]
+    dropped: int
+
+
 class Leaving(Message, frozen=True, tag=True):
     """The worker was told by a signal to drain: it needs a successor now."""
 
@@ -137,8 +165,12 @@ class Drained(Message, frozen=True, tag=True):
     left: int
 
 
-Down: TypeAlias = Listen | Routes | Prepare | Commit | Mark | Eject | Reopen | Level | Drain
-Up: TypeAlias = Hello | Prepared | Refused | Applied | Counted | Ejected | Leaving | Drained
+Down: TypeAlias = (
+    Listen | Routes | Prepare | Commit | Mark | Eject | Ask | Watch | Reopen | Level | Drain
+)
+Up: TypeAlias = (
+    Hello | Prepared | Refused | Applied | Counted | Ejected | Told | Lines | Leaving | Drained
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)

@@ -19,6 +19,7 @@ from veloflux.core.model.traffic import Snapshot
 from veloflux.fleet.ballot import Ballot, Outcome
 from veloflux.fleet.cells import Allotment, Cells
 from veloflux.fleet.crew import Crew
+from veloflux.fleet.inquiry import Answers, Inquiry
 from veloflux.fleet.marks import Marks
 from veloflux.fleet.messages import (
     Applied,
@@ -27,11 +28,14 @@ from veloflux.fleet.messages import (
     Eject,
     Ejected,
     Level,
+    Lines,
     Mark,
     Prepared,
     Refused,
     Reopen,
+    Told,
     Up,
+    Watch,
 )
 from veloflux.fleet.process import Spawner
 from veloflux.fleet.sockets import Sockets
@@ -61,20 +65,24 @@ class WorkerStatus:
 class Supervisor:
     """All workers of this daemon.
 
-    `on_tally` and `on_worker_gone` are told what a worker counted, and that it is gone, by process
-    id: one that leaves and its successor have the same number.
+    `on_tally`, `on_lines` and `on_worker_gone` are told what a worker counted, lines of its access
+    log with how many more there were, and that it is gone, by process id: one that leaves and its
+    successor have the same number.
     """
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, spawner: Spawner, sockets: Sockets) -> None:
         self.on_tally: list[Callable[[int, Tally], None]] = []
+        self.on_lines: list[Callable[[int, tuple[str, ...], int], None]] = []
         self.on_worker_gone: list[Callable[[int], None]] = []
         # What every snapshot's workers are to sign with.
         self.secret = b""
         self._clock = clock
         self._sockets = sockets
         self._crew = Crew(clock, spawner, sockets, self._brief, self._heard, self._gone)
+        self._inquiry = Inquiry(clock, lambda: self._crew.everybody)
+        self._lines_per_s = 0
         self._snapshot: Snapshot | None = None
         self._marks = Marks()
         self._ejections: dict[tuple[str, str], float] = {}
@@ -161,6 +169,15 @@ class Supervisor:
         self._ejections = {each: until for each, until in self._ejections.items() if until > now}
         return frozenset(self._ejections)
 
+    def ask(self) -> Deferred[Answers]:
+        """Fires with what the workers say of themselves; within two seconds."""
+        return self._inquiry.ask()
+
+    def watch(self, lines_per_s: int) -> None:
+        """Have every worker send so many lines of its access log to `on_lines`; none with 0."""
+        self._lines_per_s = lines_per_s
+        self._tell(Watch(lines_per_s))
+
     def reopen(self) -> None:
         """Make every worker open its log files anew."""
         self._tell(Reopen())
@@ -233,6 +250,8 @@ class Supervisor:
 
     def _brief(self, worker: Worker) -> None:
         """Tell a new worker what the others know."""
+        if self._lines_per_s:
+            worker.send(Watch(self._lines_per_s))
         if self._snapshot is not None:
             worker.prepare(self._snapshot)
             self._commit_to(worker, self._snapshot)
@@ -261,6 +280,11 @@ class Supervisor:
                 worker.connections = connections
                 for tell in self.on_tally:
                     tell(worker.pid, tally)
+            case Told():
+                self._inquiry.told(worker, message)
+            case Lines(lines=lines, dropped=dropped):
+                for hear in self.on_lines:
+                    hear(worker.pid, lines, dropped)
             case Ejected():
                 self._ejected(worker, message)
 
@@ -290,6 +314,7 @@ class Supervisor:
     def _gone(self, worker: Worker, why: str) -> None:
         for _, ballot in list(self._ballots.values()):
             ballot.die(worker, why)
+        self._inquiry.gone(worker)
         for tell in self.on_worker_gone:
             tell(worker.pid)
 
