@@ -2,6 +2,7 @@
 
 import ssl
 import sys
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.support.authority import SERVER_ONLY, Authority, Issued, authority, i
 from tests.support.edge import GET, OK, UPLOAD, Rig, get, ok
 from tests.support.secure import SecureClient, client_context, secure
 from veloflux.core.model.tls import Document, ListenerTls
-from veloflux.edge import handshake
+from veloflux.edge import handshake, openssl
 from veloflux.edge.terms import Terms, forgive_names
 
 
@@ -447,16 +448,101 @@ class Sessions(TlsTestCase):
             self.ask(rig, again)
             self.assertTrue(resumed(again), version)
 
-    def test_are_not_resumed_by_old_keys(self) -> None:
-        rig = self.rig(limits={"keepalive_timeout_s": 1.0})
+    def session(self, rig: Rig, version: int = SSL.TLS1_3_VERSION, **shown: Any) -> Any:
+        """One that a client began, and its context."""
+        context = client_context(**shown)
+        context.set_max_proto_version(version)
+        client = secure(rig, context=context)
+        self.ask(rig, client)
+        # OpenSSL takes back what a connection began that was not closed.
+        client.close()
+        return {"context": context, "session": client.tls.get_session()}
+
+    def is_resumed(self, rig: Rig, session: Any, **more: Any) -> bool:
+        client = secure(rig, **session, **more)
+        self.ask(rig, client)
+        return resumed(client)
+
+    def test_are_resumed_by_every_worker(self) -> None:
+        for version in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            first, second, stranger = self.rig(), self.rig(), self.rig()
+            for rig in (first, second):
+                rig.service.share_tickets(b"a secret of all workers")
+            stranger.service.share_tickets(b"another")
+            session = self.session(first, version)
+            self.assertTrue(self.is_resumed(second, session), version)
+            self.assertFalse(self.is_resumed(stranger, session), version)
+
+    def test_are_resumed_whichever_certificate_was_shown(self) -> None:
+        certificates = issued("example.org"), issued("b.example")
+        first, second = self.rig(*certificates), self.rig(*certificates)
+        for rig in (first, second):
+            rig.service.share_tickets(b"a secret of all workers")
         context = client_context()
-        first = secure(rig, context=context)
-        self.ask(rig, first)
-        rig.reactor.advance(13 * 3600)
-        rig.reactor.turn()
-        again = secure(rig, context=context, session=first.tls.get_session())
-        self.ask(rig, again)
-        self.assertFalse(resumed(again))
+        client = secure(first, "b.example", context=context)
+        client.send(get(host=b"b.example"))
+        first.backend.request()
+        first.backend.answer(OK)
+        client.answer()
+        again = secure(second, "b.example", context=context, session=client.tls.get_session())
+        self.assertEqual(again.received, b"")
+        self.assertTrue(resumed(again))
+        again.send(get(host=b"example.org"))
+        self.assertEqual(again.answer().status, 421)
+
+    def test_are_resumed_after_a_change_that_is_none_to_them(self) -> None:
+        rig = self.rig()
+        rig.service.share_tickets(b"a secret of all workers")
+        session = self.session(rig)
+        [listener] = rig.snapshot.listeners
+        assert listener.tls is not None
+        rig.change(listeners=(replace(listener, tls=replace(listener.tls, alpn=("http/1.1",))),))
+        self.assertTrue(self.is_resumed(rig, session))
+
+    def test_are_not_resumed_by_old_keys(self) -> None:
+        for secret in (b"a secret of all workers", b""):
+            rig = self.rig()
+            rig.service.share_tickets(secret)
+            session = self.session(rig)
+            self.assertTrue(self.is_resumed(rig, session))
+            rig.service.share_tickets(b"the next")
+            self.assertFalse(self.is_resumed(rig, session))
+
+    def test_are_not_taken_past_another_policy(self) -> None:
+        """T2: by a worker with the same secret, in the name of another listener, by another
+        certificate, or where clients must show one"""
+        renamed = self.rig()
+        [listener] = renamed.snapshot.listeners
+        renamed.change(listeners=(replace(listener, name="other"),))
+        others = (
+            renamed,
+            self.rig(authority().issue("example.org")),
+            self.rig(client_ca=Document("/ca.pem", authority().pem)),
+        )
+        for version in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            rig = self.rig()
+            rig.service.share_tickets(b"a secret of all workers")
+            session = self.session(rig, version, shown=issued("client"))
+            self.assertTrue(self.is_resumed(rig, session))
+            for other in others:
+                other.service.share_tickets(b"a secret of all workers")
+                self.assertFalse(self.is_resumed(other, session), version)
+
+    def test_without_a_certificate_do_not_pass_where_one_is_asked_for(self) -> None:
+        """T2: what nginx 1.27.4 mended"""
+        for version in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            rig = self.rig()
+            [listener] = rig.snapshot.listeners
+            assert listener.tls is not None
+            rig.service.share_tickets(b"a secret of all workers")
+            session = self.session(rig, version)
+            policy = replace(listener.tls, client_ca=Document("/ca.pem", authority().pem))
+            rig.change(listeners=(replace(listener, tls=policy),))
+            client = secure(rig, **session)
+            client.shake()
+            self.assertEqual(client.received, b"")
+            self.assertEqual(rig.errors("no_client_certificate"), 1, version)
+            self.assertEqual(client.ending, "closed")
 
     def test_are_not_taken_to_another_listener(self) -> None:
         """T2"""
@@ -495,12 +581,25 @@ class Sessions(TlsTestCase):
     def test_that_cannot_be_turned_off_are_not_spoken(self) -> None:
         """T2: where OpenSSL is out of reach"""
         model = tls(client_ca=Document("/ca.pem", authority().pem))
-        terms = Terms(model, "web", is_http=True, reach=lambda _: None)
-        context = terms.context(0.0)
+        context = self.unreachable(model).context
         self.assertIs(context.minimum_version, ssl.TLSVersion.TLSv1_3)
         self.assertEqual(context.num_tickets, 0)
-        terms = Terms(tls(), "web", is_http=True, reach=lambda _: None)
-        self.assertIs(terms.context(0.0).minimum_version, ssl.TLSVersion.TLSv1_2)
+        context = self.unreachable(tls()).context
+        self.assertIs(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+
+    def test_have_new_keys_even_where_they_are_a_workers_own(self) -> None:
+        terms = self.unreachable(tls())
+        before = openssl.of(terms.context)
+        terms.share_tickets(b"not used")
+        after = openssl.of(terms.context)
+        assert before is not None
+        assert after is not None
+        self.assertNotEqual(before.ticket_key, after.ticket_key)
+
+    def unreachable(self, model: ListenerTls) -> Terms:
+        terms = Terms(model, "web", is_http=True, reach=lambda _: None)
+        deque(terms.build(), maxlen=0)
+        return terms
 
     def test_are_kept_when_nothing_is_different(self) -> None:
         rig = self.rig()

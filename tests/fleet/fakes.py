@@ -61,9 +61,10 @@ class FakeProcess:
         return [message for message in self.heard if isinstance(message, kind)][-1]
 
     def kinds(self) -> list[str]:
-        """Return the names of what it was sent; routes are part of what is to be prepared."""
+        """Return the names of what it was sent; routes are part of what is to be prepared, and
+        the first word is always of tickets."""
         names = (type(message).__name__ for message in self.heard)
-        return [name for name in names if name != "Routes"]
+        return [name for name in names if name not in ("Routes", "Tickets")]
 
 
 class FakeSpawner:

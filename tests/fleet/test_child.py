@@ -33,6 +33,7 @@ from veloflux.fleet.messages import (
     Refused,
     Reopen,
     Routes,
+    Tickets,
     Told,
     Up,
     Watch,
@@ -71,6 +72,9 @@ class Plane:
 
     def mark(self, pool: str, backend: str, healthy: bool) -> None:
         self.calls.append(("mark", pool, backend, healthy))
+
+    def share_tickets(self, secret: bytes) -> None:
+        self.calls.append(("share_tickets", secret))
 
     def reopen(self) -> None:
         self.calls.append(("reopen",))
@@ -198,8 +202,11 @@ class ChildTests(SynchronousTestCase):
         self.assertEqual(self.stopped, [])
 
     def test_passes_marks_and_reopening_on(self) -> None:
-        self.tell(Mark("app", "127.0.0.1:9001", healthy=False), Reopen())
-        self.assertEqual(self.plane.calls, [("mark", "app", "127.0.0.1:9001", False), ("reopen",)])
+        self.tell(Mark("app", "127.0.0.1:9001", healthy=False), Reopen(), Tickets(b"new"))
+        self.assertEqual(
+            self.plane.calls,
+            [("mark", "app", "127.0.0.1:9001", False), ("reopen",), ("share_tickets", b"new")],
+        )
 
     def test_says_how_it_is_when_asked(self) -> None:
         self.tell(Prepare(snapshot(3)), Commit(3))

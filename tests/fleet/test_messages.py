@@ -33,11 +33,15 @@ class DownTests(SynchronousTestCase):
             messages.Listen("127.0.0.1:80"),
             messages.Commit(3),
             messages.Mark("app", "127.0.0.1:9001", healthy=False),
+            messages.Tickets(b"secret"),
             messages.Reopen(),
             messages.Level("debug"),
             messages.Drain(2.5),
         ):
             self.assertEqual(messages.read_down(messages.encode(message)), message)
+
+    def test_a_secret_is_not_shown(self) -> None:
+        self.assertNotIn("hush", repr(messages.Tickets(b"hush")))
 
     def test_refuses_what_goes_the_other_way(self) -> None:
         body = messages.encode(messages.Hello(1))

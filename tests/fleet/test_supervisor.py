@@ -26,11 +26,13 @@ from veloflux.fleet.messages import (
     Prepared,
     Refused,
     Reopen,
+    Tickets,
     Told,
     Watch,
 )
 from veloflux.fleet.sockets import Sockets
 from veloflux.fleet.supervisor import ANSWER_DEADLINE_S, RolloutError, Supervisor
+from veloflux.fleet.tickets import ROTATION_S
 from veloflux.fleet.worker import START_DEADLINE_S, State
 
 OTHER = Address("127.0.0.2", 0)
@@ -458,6 +460,31 @@ class DeathTests(Case):
         self.supervisor.set_level("debug")
         for process in (one, two):
             self.assertEqual(process.heard[-2:], [Reopen(), Level("debug")])
+
+
+class TicketTests(Case):
+    """T2"""
+
+    def test_all_workers_have_the_same_secret_and_their_successors_too(self) -> None:
+        one, two = self.start()
+        two.end("exit code 1")
+        self.clock.advance(0)
+        three = self.processes[-1]
+        firsts = {process.heard[0] for process in (one, two, three)}
+        self.assertEqual(firsts, {one.last(Tickets)})
+
+    def test_a_new_one_reaches_all_in_time(self) -> None:
+        one, two = self.start()
+        before = one.last(Tickets)
+        for _ in range(int(ROTATION_S)):
+            self.clock.advance(1.0)
+            for process in (one, two):
+                process.say(Counted(Tally(), 0))
+        self.assertNotEqual(one.last(Tickets), before)
+        self.assertEqual(one.last(Tickets), two.last(Tickets))
+        two.end("exit code 1")
+        self.clock.advance(0)
+        self.assertEqual(self.processes[-1].heard[0], one.last(Tickets))
 
 
 class DrainTests(Case):

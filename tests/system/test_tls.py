@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
 import ssl
@@ -161,6 +162,46 @@ class Clients(TlsSystemTestCase):
         self.wait_for_metric(
             daemon, 1, "veloflux_protocol_errors_total", kind="no_client_certificate"
         )
+
+
+class Sessions(TlsSystemTestCase):
+    """T2"""
+
+    def begin(self, port: int, context: ssl.SSLContext, session: Any = None) -> Any:
+        """Make one request; returns the connection, closed."""
+        with (
+            socket.create_connection(("127.0.0.1", port), PATIENCE_S) as plain,
+            context.wrap_socket(plain, server_hostname="localhost", session=session) as secure,
+        ):
+            secure.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertIn(b"200 OK", secure.recv(65536))
+            return secure.session, secure.session_reused
+
+    def test_are_resumed_by_any_worker_and_its_successor(self) -> None:
+        daemon = self.daemon(settings(self.backend().address, listener=self.tls(), workers=2))
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = self.trusting()
+            context.maximum_version = version
+            session, _ = self.begin(daemon.port(), context)
+            for _ in range(20):
+                # Which of the two it reaches is the kernel's choice.
+                self.assertTrue(self.begin(daemon.port(), context, session)[1], version)
+        daemon.deaths = 2
+        for worker in daemon.workers:
+            os.kill(worker, signal.SIGKILL)
+        daemon.wait_for_log("died")
+        for _ in range(10):
+            self.assertTrue(self.begin(daemon.port(), context, session)[1])
+
+    def test_are_not_by_another_daemon(self) -> None:
+        address = self.backend().address
+        context, sessions = self.trusting(), []
+        for _ in range(2):
+            daemon = self.daemon(settings(address, listener=self.tls()))
+            sessions.append(self.begin(daemon.port(), context))
+        again = self.begin(daemon.port(), context, sessions[0][0])
+        self.assertFalse(again[1])
+        self.assertTrue(self.begin(daemon.port(), context, sessions[1][0])[1])
 
 
 class Files(TlsSystemTestCase):

@@ -67,7 +67,7 @@ class Secured(Tls, Timed):
         assert listener.terms is not None
         self.terms = listener.terms
         self._deadlines = listener.plane.deadlines
-        super().__init__(self.terms.context(self._deadlines.now()), is_server=True)
+        super().__init__(self.terms.context, is_server=True)
         self.listener = listener
         self.peer = peer
 

@@ -37,13 +37,6 @@ def networks(model: ListenerModel) -> tuple[Networks, Access | None]:
     return Networks(model.trusted_proxies), access(model.allow, model.deny)
 
 
-def terms(model: ListenerModel) -> Terms | None:
-    """Of its TLS handshakes; None in clear text. Raises ValueError for what OpenSSL refuses."""
-    if model.tls is None:
-        return None
-    return Terms(model.tls, model.name, is_http=model.protocol == "http")
-
-
 class Listener(Factory):
     """Builds a protocol per accepted connection; lives as long as its address is configured."""
 
@@ -72,7 +65,7 @@ class Listener(Factory):
         """Take a new configuration; connections that are open keep what they were given.
 
         `workers` is how many processes share `max_connections`; each takes its part. `secrecy` is
-        what `terms` made of the model.
+        for its TLS, None in clear text.
         """
         self.model = model
         self.terms = secrecy

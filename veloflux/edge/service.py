@@ -8,7 +8,7 @@ kept, with their connections and counts.
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain
 from random import Random
@@ -32,7 +32,7 @@ from veloflux.edge.histogram import Histogram
 from veloflux.edge.lane import Lane
 from veloflux.edge.lane import Tally as RouteTally
 from veloflux.edge.line import combined_line, json_line
-from veloflux.edge.listener import Listener, networks, terms
+from veloflux.edge.listener import Listener, networks
 from veloflux.edge.plane import Plane
 from veloflux.edge.pool import Pool
 from veloflux.edge.report import reports
@@ -89,6 +89,7 @@ class Service:
         self._plane = Plane(reactor, wall, self._luck.random, prefix, debts)
         self._plane.board = board
         self._prepared: Prepared | None = None
+        self._tickets = b""
         self._descriptors: dict[str, int] = {}
         self._ports: dict[str, Any] = {}
         self._listeners: dict[str, Listener] = {}
@@ -148,9 +149,7 @@ class Service:
         secrecy: dict[str, Terms | None] = {}
         for listener in snapshot.listeners:
             self._check(listener, pools)
-            secrecy[str(listener.address)] = self._terms(listener)
-            if listener.tls is not None:
-                yield
+            secrecy[str(listener.address)] = yield from self._terms(listener)
         lanes: dict[str, Lane] = {}
         table: Table[Lane] = Table()
         for count, route in enumerate(snapshot.routes, 1):
@@ -205,6 +204,13 @@ class Service:
         """Take another worker's word that a backend is bad."""
         if pool in self._plane.pools:
             self._plane.pools[pool].eject(backend, seconds)
+
+    def share_tickets(self, secret: bytes) -> None:
+        """Make the keys of session tickets of this, which all workers have, and of no other."""
+        self._tickets = secret
+        for listener in self._listeners.values():
+            if listener.terms is not None:
+                listener.terms.share_tickets(secret)
 
     def reopen(self) -> None:
         """Open the log file anew."""
@@ -306,16 +312,21 @@ class Service:
                 raise ValueError(f"listener {model.name}: no pool called {pool!r}")
         networks(model)
 
-    def _terms(self, model: ListenerModel) -> Terms | None:
-        """Those in force where nothing is different: their tickets are still good."""
+    def _terms(self, model: ListenerModel) -> Generator[None, None, Terms | None]:
+        """Those in force where nothing is different: what has been agreed on stands."""
         before = self._listeners.get(str(model.address))
+        is_http = model.protocol == "http"
+        if model.tls is None:
+            return None
         if (
             before is not None
             and before.terms is not None
-            and before.terms.are_for(model.tls, model.name, is_http=model.protocol == "http")
+            and before.terms.are_for(model.tls, model.name, is_http=is_http)
         ):
             return before.terms
-        return terms(model)
+        made = Terms(model.tls, model.name, is_http=is_http)
+        yield from made.build()
+        return made
 
     def _listen_as(self, snapshot: Snapshot, secrecy: dict[str, Terms | None]) -> None:
         """Open the ports that are new, close those that are gone."""
@@ -331,6 +342,8 @@ class Service:
                 self._leaving.append(listener)
                 listener = self._ports[address].factory = Listener(model, self._plane)
             listener.configure(model, snapshot.workers, secrecy[address])
+            if listener.terms is not None:
+                listener.terms.share_tickets(self._tickets)
             self._listeners[address] = listener
             if address not in self._ports:
                 self._ports[address] = self._open_port(address, listener)

@@ -1,19 +1,20 @@
 """What a listener asks of a TLS handshake, and what came of one.
 
-Sessions are resumed by stateless tickets; contexts are made anew when a file has changed and every
-half day. Where client certificates are asked for there are no tickets: every connection shows one
-(no resumption by another policy, robustness T2).
+Sessions are resumed by stateless tickets, whose keys are this listener's, its certificates' and its
+policy's. Where client certificates are asked for there are none: every connection shows one (no
+resumption by another policy, robustness T2).
 """
 
 import hashlib
 import ssl
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -24,12 +25,16 @@ from veloflux.edge.context import present, server_context, trust, words
 
 # Application protocols there is a protocol for.
 SPOKEN = ("h2", "http/1.1")
-# Seconds for which a context, and so its ticket keys, are used.
-ROTATION_S = 12 * 3600.0
 _MAX_CHAIN = 8
 _MAX_SUBJECT_BYTES = 4096
 # Of printable ASCII, what would end the quoted value or a part of it.
 _SAFE = bytes(set(range(0x20, 0x7F)) - set(b'"\\%;,')).decode("ascii") + ","
+
+
+class Shown(ssl.SSLContext):
+    """By which one certificate is shown; `names` are the hosts and addresses it is for."""
+
+    names: Names
 
 
 class Side(ssl.SSLObject):
@@ -59,7 +64,7 @@ class UnnamedError(Exception):
 
 
 class Terms:
-    """One listener's. Raises ValueError for what OpenSSL does not take."""
+    """One listener's, once they are built."""
 
     def __init__(
         self,
@@ -74,50 +79,61 @@ class Terms:
         self._key = (model, listener, is_http)
         self._label = _label(model, listener)
         self._alpn = [name for name in model.alpn if name in SPOKEN] if is_http else []
-        self._names = [Names(_names(each.cert)) for each in model.certificates]
-        self._choice = Choice(self._names)
-        self._until = 0.0
-        self._contexts: list[ssl.SSLContext] = []
-        self._covered: dict[ssl.SSLContext, Names] = {}
-        self._begin_anew()
+        self._contexts: list[Shown] = []
+        self._choice = Choice(())
+        self._secret = b""
+
+    def build(self) -> Iterator[None]:
+        """Take one certificate after the other; raises ValueError for what OpenSSL refuses."""
+        for each in self.model.certificates:
+            try:
+                self._contexts.append(self._context(each))
+            except ssl.SSLError as problem:
+                why = f"OpenSSL does not take a certificate: {words(problem)}"
+                raise ValueError(why) from None
+            yield
+        self._choice = Choice([each.names for each in self._contexts])
 
     def are_for(self, model: ListenerTls | None, listener: str, *, is_http: bool) -> bool:
         """Whether these are what would be made of the same again."""
         return self._key == (model, listener, is_http)
 
-    def context(self, now: float) -> ssl.SSLContext:
-        """What a new connection begins by; `now` is in seconds of any steady clock."""
-        if now >= self._until:
-            if self._until:
-                self._begin_anew()
-            self._until = now + ROTATION_S
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What a new connection begins by; its sessions are this one's, whichever is shown."""
         return self._contexts[0]
+
+    def share_tickets(self, secret: bytes) -> None:
+        """Make their keys of this, which other processes have as well, and no longer of another.
+
+        Where that cannot be, they are new ones all the same, and known to this process alone.
+        """
+        if secret == self._secret:
+            return
+        self._secret = secret
+        reached = self._reach(self.context)
+        if reached is None:
+            self._contexts[0] = self._context(self.model.certificates[0])
+        else:
+            key = HKDF(SHA256(), openssl.TICKET_KEY_BYTES, None, self._label)
+            reached.share_tickets(key.derive(secret))
 
     def agreement(self, tls: Side) -> Agreement:
         """What came of a handshake; raises UnnamedError."""
+        assert isinstance(tls.context, Shown)
         cipher = tls.cipher()
         return Agreement(
             tls.version() or "",
             cipher[0] if cipher else "",
             tls.sni,
             (tls.selected_alpn_protocol() or "").encode("ascii"),
-            self._covered.get(tls.context, self._names[0]),
+            tls.context.names,
             b"" if self.model.client_ca is None else _subject_line(tls),
         )
 
-    def _begin_anew(self) -> None:
-        try:
-            self._contexts = [self._context(each) for each in self.model.certificates]
-        except ssl.SSLError as problem:
-            raise ValueError(f"OpenSSL does not take a certificate: {words(problem)}") from None
-        # Of those before, too: connections may be on their way.
-        self._covered = dict(zip(self._contexts, self._names, strict=True)) | self._covered
-        while len(self._covered) > 2 * len(self._contexts):
-            self._covered.popitem()
-
-    def _context(self, certificate: Certificate) -> ssl.SSLContext:
-        context = server_context(self.model.min_version)
-        present(context, certificate.cert, certificate.key)
+    def _context(self, certificate: Certificate) -> Shown:
+        context = server_context(Shown, self.model.min_version)
+        context.names = Names(names_of(present(context, certificate.cert, certificate.key)))
         context.sslobject_class = Side
         context.sni_callback = self._choose
         if self._alpn:
@@ -136,7 +152,6 @@ class Terms:
         tls.sni = server_name((named or "").encode("ascii"))
         place = self._choice.find(tls.sni)
         if place:
-            # Begun on the first, by whose contexts' age it also ends.
             tls.context = self._contexts[place]
 
 
@@ -170,13 +185,12 @@ def _ask_for_client(
 
 
 def _label(model: ListenerTls, listener: str) -> bytes:
-    """32 bytes that tell this listener and its policy for clients from any other."""
+    """32 bytes that tell this listener, its certificates and its policy for clients from others."""
     ca = b"" if model.client_ca is None else model.client_ca.content
-    return hashlib.sha256(listener.encode() + b"\0" + ca).digest()
-
-
-def _names(cert: Document) -> Iterable[str]:
-    return names_of(x509.load_pem_x509_certificates(cert.content)[0])
+    told = hashlib.sha256()
+    for part in (listener.encode(), ca, *(each.cert.content for each in model.certificates)):
+        told.update(hashlib.sha256(part).digest())
+    return told.digest()
 
 
 def names_of(leaf: x509.Certificate) -> list[str]:
@@ -198,5 +212,5 @@ def _subject_line(tls: ssl.SSLObject) -> bytes:
     subject = quote_from_bytes(leaf.subject.rfc4514_string().encode(), safe=_SAFE)
     if len(subject) > _MAX_SUBJECT_BYTES:
         raise UnnamedError("the subject of the client's certificate is too long")
-    digest = leaf.fingerprint(hashes.SHA256()).hex()
+    digest = leaf.fingerprint(SHA256()).hex()
     return f'X-Forwarded-Client-Cert: Hash={digest};Subject="{subject}"\r\n'.encode("ascii")

@@ -49,6 +49,7 @@ from veloflux.fleet.messages import (
     Refused,
     Reopen,
     Routes,
+    Tickets,
     Told,
     Watch,
     read_down,
@@ -90,6 +91,9 @@ class DataPlane(Protocol):
 
     def eject(self, pool: str, backend: str, seconds: float) -> None:
         """Avoid a backend for so long."""
+
+    def share_tickets(self, secret: bytes) -> None:
+        """Resume sessions by keys that are made of this, and by no others."""
 
     on_ejected: Callable[[str, str, float, str], None]
     """Is told of a backend that our own traffic has found bad: pool, backend, seconds, reason."""
@@ -198,6 +202,8 @@ class Child:
                 self.channel.send(Told(number, self._describe(), self._pools()))
             case Watch(lines_per_s=lines_per_s):
                 self._follow(lines_per_s)
+            case Tickets(secret=secret):
+                self._plane.share_tickets(secret)
             case Reopen():
                 self._plane.reopen()
             case Level(name=name):

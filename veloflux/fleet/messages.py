@@ -82,6 +82,15 @@ class Watch(Message, frozen=True, tag=True):
     lines_per_s: int
 
 
+class Tickets(Message, frozen=True, tag=True):
+    """Make the keys of TLS session tickets of this secret from now on."""
+
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return "Tickets()"
+
+
 class Reopen(Message, frozen=True, tag=True):
     """Open the log files anew, because they may have been moved away."""
 
@@ -166,7 +175,18 @@ class Drained(Message, frozen=True, tag=True):
 
 
 Down: TypeAlias = (
-    Listen | Routes | Prepare | Commit | Mark | Eject | Ask | Watch | Reopen | Level | Drain
+    Listen
+    | Routes
+    | Prepare
+    | Commit
+    | Mark
+    | Eject
+    | Ask
+    | Watch
+    | Tickets
+    | Reopen
+    | Level
+    | Drain
 )
 Up: TypeAlias = (
     Hello | Prepared | Refused | Applied | Counted | Ejected | Told | Lines | Leaving | Drained

@@ -39,6 +39,7 @@ from veloflux.fleet.messages import (
 )
 from veloflux.fleet.process import Spawner
 from veloflux.fleet.sockets import Sockets
+from veloflux.fleet.tickets import Rotation
 from veloflux.fleet.worker import START_DEADLINE_S, State, Worker
 
 # As long as a start may take, for whoever starts meanwhile has to answer too.
@@ -83,6 +84,7 @@ class Supervisor:
         self._crew = Crew(clock, spawner, sockets, self._brief, self._heard, self._gone)
         self._inquiry = Inquiry(clock, lambda: self._crew.everybody)
         self._lines_per_s = 0
+        self._tickets = Rotation(clock, self._tell)
         self._snapshot: Snapshot | None = None
         self._marks = Marks()
         self._ejections: dict[tuple[str, str], float] = {}
@@ -150,6 +152,7 @@ class Supervisor:
         snapshot = replace(snapshot, workers=workers, secret=self.secret)
         addresses = [listener.address for listener in snapshot.listeners]
         self._is_rolling_out = True
+        self._tickets.start()
         try:
             self._sockets.bind(addresses, workers)
             await self._commit(snapshot, workers, await self._prepare(snapshot, workers))
@@ -192,6 +195,7 @@ class Supervisor:
         Whoever is left a moment after the deadline is killed.
         """
         gone = self._crew.drain(deadline_s)
+        self._tickets.stop()
         if not self._is_rolling_out:
             self._close_unused()
         return gone
@@ -250,6 +254,7 @@ class Supervisor:
 
     def _brief(self, worker: Worker) -> None:
         """Tell a new worker what the others know."""
+        worker.send(self._tickets.present)
         if self._lines_per_s:
             worker.send(Watch(self._lines_per_s))
         if self._snapshot is not None:
