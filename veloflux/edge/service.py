@@ -8,7 +8,7 @@ kept, with their connections and counts.
 import os
 import secrets
 import socket
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain
 from random import Random
@@ -38,7 +38,7 @@ from veloflux.edge.pool import Pool
 from veloflux.edge.report import reports
 from veloflux.edge.tail import Tail
 from veloflux.edge.tally import distribution, gauge
-from veloflux.edge.terms import Terms
+from veloflux.edge.terms import Terms, terms
 
 LAG_SAMPLE_S = 0.25
 # Rounds of accepting what already waits, before a port is closed.
@@ -149,7 +149,9 @@ class Service:
         secrecy: dict[str, Terms | None] = {}
         for listener in snapshot.listeners:
             self._check(listener, pools)
-            secrecy[str(listener.address)] = yield from self._terms(listener)
+            address = str(listener.address)
+            before = self._listeners.get(address)
+            secrecy[address] = yield from terms(listener, before.terms if before else None)
         lanes: dict[str, Lane] = {}
         table: Table[Lane] = Table()
         for count, route in enumerate(snapshot.routes, 1):
@@ -311,22 +313,6 @@ class Service:
             if pool not in pools:
                 raise ValueError(f"listener {model.name}: no pool called {pool!r}")
         networks(model)
-
-    def _terms(self, model: ListenerModel) -> Generator[None, None, Terms | None]:
-        """Those in force where nothing is different: what has been agreed on stands."""
-        before = self._listeners.get(str(model.address))
-        is_http = model.protocol == "http"
-        if model.tls is None:
-            return None
-        if (
-            before is not None
-            and before.terms is not None
-            and before.terms.are_for(model.tls, model.name, is_http=is_http)
-        ):
-            return before.terms
-        made = Terms(model.tls, model.name, is_http=is_http)
-        yield from made.build()
-        return made
 
     def _listen_as(self, snapshot: Snapshot, secrecy: dict[str, Terms | None]) -> None:
         """Open the ports that are new, close those that are gone."""

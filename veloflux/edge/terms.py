@@ -8,7 +8,7 @@ resumption by another policy, robustness T2).
 import hashlib
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes
 
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from veloflux.core.model.tls import Certificate, Document, ListenerTls
+from veloflux.core.model.traffic import Listener
 from veloflux.core.policy.server_name import Choice, Names, server_name
 from veloflux.edge import openssl
 from veloflux.edge.context import present, server_context, trust, words
@@ -94,7 +95,7 @@ class Terms:
             yield
         self._choice = Choice([each.names for each in self._contexts])
 
-    def are_for(self, model: ListenerTls | None, listener: str, *, is_http: bool) -> bool:
+    def are_for(self, model: ListenerTls, listener: str, *, is_http: bool) -> bool:
         """Whether these are what would be made of the same again."""
         return self._key == (model, listener, is_http)
 
@@ -153,6 +154,19 @@ class Terms:
         place = self._choice.find(tls.sni)
         if place:
             tls.context = self._contexts[place]
+
+
+def terms(model: Listener, before: Terms | None) -> Generator[None, None, Terms | None]:
+    """Build a listener's; None in clear text. Those `before` where nothing is different: the
+    sessions that have begun by them stand. Raises ValueError for what OpenSSL refuses."""
+    if model.tls is None:
+        return None
+    is_http = model.protocol == "http"
+    if before is not None and before.are_for(model.tls, model.name, is_http=is_http):
+        return before
+    made = Terms(model.tls, model.name, is_http=is_http)
+    yield from made.build()
+    return made
 
 
 def forgive_names() -> None:

@@ -372,7 +372,6 @@ def main() -> None:
     from veloflux.edge.reactor import install
 
     reactor = install()
-
     from veloflux.edge import ledger
     from veloflux.edge.board import Board
     from veloflux.edge.service import Service, unix_time
