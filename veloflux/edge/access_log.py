@@ -14,9 +14,10 @@ from select import PIPE_BUF
 from twisted.logger import Logger
 
 _STDOUT = 1
-# Lines in a batch, and batches that may wait for a slow destination.
-_BATCH = 250
-_WAITING = 256
+# Lines in a batch, and batches that may wait for a slow destination. Each batch wakes the thread,
+# which takes the interpreter from the loop some times; so they are large.
+_BATCH = 1000
+_WAITING = 64
 
 _log = Logger()
 

@@ -102,18 +102,10 @@ class Backend:
         if self.cell is not None:
             self.cell.put(0)
         self.cell = cell
-        if cell is not None:
-            cell.put(self.inflight)
+        self.show()
 
-    def enter(self) -> None:
-        """One request, or one relayed connection, more."""
-        self.inflight += 1
-        if self.cell is not None:
-            self.cell.put(self.inflight)
-
-    def leave(self) -> None:
-        """One less."""
-        self.inflight -= 1
+    def show(self) -> None:
+        """Show the other workers an `inflight` that has changed, where it has a `cell`."""
         if self.cell is not None:
             self.cell.put(self.inflight)
 

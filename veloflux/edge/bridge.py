@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import IDelayedCall
 
 from veloflux.core.flow import exchange
-from veloflux.core.flow.exchange import Failure, Relay
+from veloflux.core.flow.exchange import IDEMPOTENT, Failure, Relay
 from veloflux.core.model.traffic import ProxyProtocol
 from veloflux.core.policy.retry import again, backoff
 from veloflux.core.wire.error import ProtocolError
@@ -29,7 +29,7 @@ from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.lane import Lane
 from veloflux.edge.mirror import Copy, Mirroring
 from veloflux.edge.outcome import Outcome
-from veloflux.edge.pool import Pool
+from veloflux.edge.pool import NO_POOL, Pool
 from veloflux.edge.preface import preface_of
 from veloflux.edge.splice import WORTH_BYTES
 from veloflux.edge.sticky import Sticky
@@ -53,22 +53,55 @@ class Bridge(Carrier, Outcome, Timed):
     `accept` is what a backend must answer to a WebSocket handshake; None when none was made.
     """
 
-    upstream: Upstream | None = None
+    # What each request sets or asks for. CPython finds an attribute that has a default in a class
+    # by searching (until 3.12 at least), one in a slot by its place; the rest keeps its defaults.
+    __slots__ = (
+        "_download",
+        "_has_more",
+        "_is_over",
+        "_kept",
+        "_lines",
+        "_may_keep",
+        "_prelude",
+        "_tried",
+        "_upload",
+        "answered_at",
+        "attempts",
+        "backend",
+        "bytes_in",
+        "bytes_out",
+        "client",
+        "cookie",
+        "copy",
+        "deadline",
+        "downstream",
+        "error",
+        "head",
+        "is_repeatable",
+        "is_sent",
+        "lane",
+        "last_backend",
+        "pick_reason",
+        "plane",
+        "pool",
+        "queued_s",
+        "ratelimit",
+        "recoding",
+        "request_id",
+        "sent_at",
+        "started",
+        "status",
+        "tally",
+        "trace_id",
+        "upstream",
+    )
+
     answer: Relay | None = None
-    recoding: Recoding | None = None
-    copy: Copy | None = None
     accept: bytes | None = None
     _trace = b""
-    _upload: Valve | None = None
-    _download: Valve | None = None
     _tunnel: Tunnel | None = None
-    # What was sent of the body, while the request may have to be sent again; else None.
-    _kept: bytearray | None = None
     _has_begun = False
     _pause: IDelayedCall | None = None
-    _is_over = False
-    _may_keep = False
-    _has_more = False
 
     def __init__(
         self, downstream: "Downstream", head: RequestHead, lane: Lane, request_id: bytes, now: float
@@ -79,10 +112,30 @@ class Bridge(Carrier, Outcome, Timed):
         self.client = downstream.client
         self.lane: Lane = lane
         self.tally = lane.tally
+        self.pool = NO_POOL
         self.request_id = request_id
+        self.trace_id = self.pick_reason = self.ratelimit = self.error = ""
         self.started = now
+        self.queued_s = self.sent_at = self.answered_at = 0.0
+        self.attempts = self.status = self.bytes_in = self.bytes_out = 0
+        self.deadline = NEVER
         self.is_sent = head.fields.length == 0
-        self.is_repeatable = exchange.may_retry_reused(head)
+        # The backend may have closed a kept connection just before the request; then it saw
+        # nothing. It may also have died of it, so only what may be repeated is (RFC 9110 section
+        # 9.2.2), and only without a body, for that is gone.
+        self.is_repeatable = self.is_sent and head.method in IDEMPOTENT
+        self.backend: Backend | None = None
+        self.last_backend: Backend | None = None
+        self._tried: tuple[Backend, ...] = ()
+        self.cookie = b""
+        self.upstream: Upstream | None = None
+        self.copy: Copy | None = None
+        self.recoding: Recoding | None = None
+        self._upload: Valve | None = None
+        self._download: Valve | None = None
+        # What was sent of the body, while the request may have to be sent again; else None.
+        self._kept: bytearray | None = None
+        self._may_keep = self._has_more = self._is_over = False
 
     # The way there
 
@@ -141,7 +194,7 @@ class Bridge(Carrier, Outcome, Timed):
             prelude = self.lane.stages.prelude(head, authority, self._lines)
         tracing = self.plane.tracing
         if tracing is None:
-            upstream.transport.write(b"%b%b\r\n\r\n" % (prelude, self.request_id))
+            upstream.transport.write(b"".join((prelude, self.request_id, b"\r\n\r\n")))
         else:
             line = self._trace_line(tracing)
             upstream.transport.write(b"%b%b\r\n%b\r\n" % (prelude, self.request_id, line))
@@ -241,7 +294,8 @@ class Bridge(Carrier, Outcome, Timed):
                 return
             self.answered_at = now
         is_plain = self.lane.compressing is None or not self._recodes(head)
-        if is_plain and exchange.is_whole(head, self.head.method, rest):
+        if is_plain and len(rest) == head.whole and self.head.method != b"HEAD":
+            # The commonest case: all of the answer, which needs no decoder.
             self._answer_whole(head, rest)
             self._finish(now)
             return
@@ -369,9 +423,8 @@ class Bridge(Carrier, Outcome, Timed):
             self._splice_answer(body)
 
     def _is_all_sent(self, upstream: Upstream) -> bool:
-        """Whether the backend has the whole request; what it has not could be taken for another."""
-        if self.head.fields.length == 0:
-            return True
+        """Whether the backend has the whole body; what it has not could be taken for another
+        request."""
         return self.is_sent and not unsent(upstream.transport)
 
     def _finish(self, now: float) -> None:
@@ -380,7 +433,8 @@ class Bridge(Carrier, Outcome, Timed):
         if self._upload is not None or self._download is not None:
             self._close_valves()
         if upstream is not None:
-            if self._has_more or not self._is_all_sent(upstream):
+            has_body = self.head.fields.length != 0
+            if self._has_more or (has_body and not self._is_all_sent(upstream)):
                 upstream.abort()
             elif self._may_keep:
                 upstream.release(now)

@@ -70,7 +70,9 @@ class Carrier:
             self._wait_or_give_up(now)
             return
         self.backend = self.last_backend = backend
-        backend.enter()
+        backend.inflight += 1
+        if backend.cell is not None:
+            backend.show()
         self.attempts += 1
         while backend.idle and self.takes_idle:
             upstream = backend.idle.pop()
@@ -202,7 +204,9 @@ class Carrier:
         backend, self.backend = self.backend, None
         if backend is None:
             return
-        backend.leave()
+        backend.inflight -= 1
+        if backend.cell is not None:
+            backend.show()
         pool = self.pool
         if status is not None:
             backend.answers[status // 100] += 1

@@ -26,7 +26,7 @@ from veloflux.edge.holdback import Holdback
 from veloflux.edge.intake import Intake
 from veloflux.edge.outcome import Refusal
 from veloflux.edge.reception import Reception
-from veloflux.edge.transport import is_clear, unsent
+from veloflux.edge.transport import unsent
 from veloflux.edge.tunnel import Tunnel
 
 # Bytes of further requests read while one is being answered, and of answers not yet taken by the
@@ -62,6 +62,9 @@ class Downstream(Reception, Intake, Protocol):
     _head_since = NEVER
 
     def connectionMade(self) -> None:
+        # Each request asks for these: see `Bridge`.
+        self.body = None
+        self._is_last = self._is_paused = False
         self.listener.join(self)
         now = self.plane.deadlines.now()
         self._head_since = now
@@ -76,7 +79,7 @@ class Downstream(Reception, Intake, Protocol):
             return
         if bridge is None and not self._buffer:
             head = self._head
-            if head is not None and data == head.raw and is_clear(self.transport):
+            if head is not None and data == head.raw and getattr(self.transport, "is_clear", False):
                 # The commonest case: the request before comes again, and nothing else.
                 self._start(head)
                 if self.bridge is None:
@@ -149,7 +152,8 @@ class Downstream(Reception, Intake, Protocol):
             self._close()
             return
         self.plane.deadlines.arm(self, now + self.limits.keepalive_timeout_s)
-        self._resume()
+        if self._is_paused:
+            self._resume()
 
     def _resume(self) -> None:
         if self._is_paused:
@@ -241,13 +245,11 @@ class Downstream(Reception, Intake, Protocol):
             and self.body is None
             and not self.listener.is_draining
         ):
-            connection = b"" if fields.minor else b"Connection: keep-alive\r\n"
+            end = b"\r\n\r\n" if fields.minor else b"\r\nConnection: keep-alive\r\n\r\n"
         else:
             self._is_last = True
-            connection = b"Connection: close\r\n"
-        self.transport.write(
-            b"%b%b\r\n%b\r\n%b" % (prelude, bridge.request_id, connection, payload)
-        )
+            end = b"\r\nConnection: close\r\n\r\n"
+        self.transport.write(b"".join((prelude, bridge.request_id, end, payload)))
 
     def send_data(self, payload: bytes, body: Body) -> None:
         """More of an answer's body, as its framing wants it."""

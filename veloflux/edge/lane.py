@@ -1,47 +1,48 @@
 """A route at run time: its compiled stages, its pools, and what was counted on it."""
 
 import json
+from bisect import bisect_left
 
 from veloflux.core.flow.exchange import KNOWN_METHODS
 from veloflux.core.flow.stages import Stages
 from veloflux.core.model import metrics
-from veloflux.core.model.metrics import LATENCY_BOUNDS, Sample
+from veloflux.core.model.metrics import LATENCY_BOUNDS, Distribution, Sample
 from veloflux.core.model.traffic import Route
 from veloflux.core.policy.split import Split
 from veloflux.edge.compression import Compressing
-from veloflux.edge.histogram import Histogram
 from veloflux.edge.mirror import Mirrored, Mirroring
 from veloflux.edge.pool import NO_POOL, Pool
-from veloflux.edge.tally import CODE_CLASSES, Counted, distribution, increase
+from veloflux.edge.tally import CODE_CLASSES, Counted, increase
 
 # Where each method's counts are in a row; those of any other method come first.
 _METHODS = (b"other", *sorted(KNOWN_METHODS))
 _PLACES = {method: place * len(CODE_CLASSES) for place, method in enumerate(_METHODS)}
 _LABELS = [(code, method.decode("ascii")) for method in _METHODS for code in CODE_CLASSES]
 _ROW = len(_LABELS)
+_COUNTS = _ROW + len(LATENCY_BOUNDS) + 1
 
 
 class Tally:
     """What is counted on one route; it outlives the snapshots that have the route.
 
-    `answers` counts by method, then by the first digit of the status, in one row of numbers: of ten
-    thousand routes' counts few are in the processor's cache, so they must not be in many places.
-    `allowed` and `limited` is what the route's limit let through and did not; `text` is the route's
-    id for the log; `mirrored` is there once the route had a mirror. `is_new` says that something
-    was counted since it was last taken: among ten thousand routes few have anything to tell each
-    second.
+    `counts` are answers by method, then by the first digit of the status, and after those the
+    answers by bucket of their `seconds`: of ten thousand routes' counts few are in the processor's
+    cache, so they must not be in many places. `allowed` and `limited` is what the route's limit let
+    through and did not; `text` is the route's id for the log; `mirrored` is there once the route
+    had a mirror. `is_new` says that something was counted since it was last taken: among ten
+    thousand routes few have anything to tell each second.
     """
 
     __slots__ = (
         "allowed",
-        "answers",
         "bytes_in",
         "bytes_out",
+        "counts",
         "is_new",
-        "latency",
         "limited",
         "mirrored",
         "route",
+        "seconds",
         "text",
     )
 
@@ -49,27 +50,32 @@ class Tally:
         self.route = route
         self.text = json.dumps(route)
         self.is_new = False
-        self.answers = [0] * _ROW
+        self.counts = [0] * _COUNTS
+        self.seconds = 0.0
         self.bytes_in = 0
         self.bytes_out = 0
         self.allowed = 0
         self.limited = 0
-        self.latency = Histogram(LATENCY_BOUNDS)
         self.mirrored: Mirrored | None = None
 
     def count(self, method: bytes, status: int, seconds: float) -> None:
-        self.answers[_PLACES.get(method, 0) + status // 100] += 1
-        self.latency.observe(seconds)
+        counts = self.counts
+        counts[_PLACES.get(method, 0) + status // 100] += 1
+        counts[_ROW + bisect_left(LATENCY_BOUNDS, seconds)] += 1
+        self.seconds += seconds
 
     def take(self) -> Counted:
         """What was counted since the last time."""
-        answers, self.answers = self.answers, [0] * _ROW
-        for place in filter(answers.__getitem__, range(_ROW)):
+        counts, self.counts = self.counts, [0] * _COUNTS
+        seconds, self.seconds = self.seconds, 0.0
+        buckets = tuple(counts[_ROW:])
+        for place in filter(counts.__getitem__, range(_ROW)):
             labels = (self.route, *_LABELS[place])
-            yield Sample(metrics.HTTP_REQUESTS.name, labels, answers[place])
+            yield Sample(metrics.HTTP_REQUESTS.name, labels, counts[place])
         yield from increase(metrics.HTTP_BYTES, (self.route, "in"), self.bytes_in)
         yield from increase(metrics.HTTP_BYTES, (self.route, "out"), self.bytes_out)
-        yield from distribution(metrics.HTTP_DURATION, (self.route,), self.latency)
+        if any(buckets):
+            yield Distribution(metrics.HTTP_DURATION.name, (self.route,), buckets, seconds)
         if self.mirrored is not None:
             yield from self.mirrored.take(self.route)
         yield from increase(metrics.RATELIMIT_DECISIONS, (self.route, "allowed"), self.allowed)

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from veloflux.core.wire.http1 import RequestHead
@@ -24,7 +25,7 @@ Line = Callable[[Outcome, float, float, str, int], str]
 
 def json_line(outcome: Outcome, wall: float, total: float, termination: str, version: int) -> str:
     """A JSON object; what does not apply is empty or 0."""
-    downstream, head = outcome.downstream, outcome.head
+    downstream, head, status = outcome.downstream, outcome.head, outcome.status
     started, sent, answered = outcome.started, outcome.sent_at, outcome.answered_at
     ttfb = f"{(answered - sent) * 1e3:.3f}" if answered else _NO_TIME
     # On a kept connection, with a short answer, nothing else takes time.
@@ -40,16 +41,31 @@ def json_line(outcome: Outcome, wall: float, total: float, termination: str, ver
     else:
         place, reason = f'"pool":{outcome.pool.text},"backend":""', ""
     return (
-        f'{{"ts":"{_rfc3339(wall)}.{int(wall % 1 * 1000):03d}Z"'
+        f'{{"ts":"{_rfc3339(wall)}{_MILLISECONDS[int(wall % 1 * 1000)]}"'
         f',"request_id":"{outcome.request_id.decode()}","trace_id":"{outcome.trace_id}"'
-        f"{client}{request}"
-        f',"status":{outcome.status},"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}'
+        f"{client}{request}{_sizes(status, outcome.bytes_in, outcome.bytes_out)}"
         f',"route":{outcome.tally.text},{place}'
         f',"pick_reason":"{reason}"'
-        f',"ratelimit":"{outcome.ratelimit}","attempts":{outcome.attempts}'
+        f',"ratelimit":"{outcome.ratelimit}"{_attempts(outcome.attempts)}'
         f',"t":{{"queue_ms":{queue},"connect_ms":{connect},"ttfb_ms":{ttfb},"total_ms":{all_ms}}}'
-        f',"termination":"{termination}","error":"{outcome.error}","config_version":{version}}}\n'
+        f',"termination":"{termination}","error":"{outcome.error}"{_version(version)}'
     )
+
+
+@lru_cache(maxsize=1024)
+def _sizes(status: int, bytes_in: int, bytes_out: int) -> str:
+    """Numbers that come again are written once: it costs more to write one than to find it."""
+    return f',"status":{status},"bytes_in":{bytes_in},"bytes_out":{bytes_out}'
+
+
+@lru_cache(maxsize=16)
+def _attempts(attempts: int) -> str:
+    return f',"attempts":{attempts}'
+
+
+@lru_cache(maxsize=16)
+def _version(version: int) -> str:
+    return f',"config_version":{version}}}\n'
 
 
 def _client_text(downstream: Any) -> str:
@@ -90,10 +106,13 @@ def combined_line(
     """The combined log format of Apache's httpd."""
     downstream, head = outcome.downstream, outcome.head
     request, agent = head.as_combined or _combined_texts(downstream, head)
-    return (
-        f"{downstream.client} - - [{_clf(wall)}] {request} {outcome.status or _DASH}"
-        f" {outcome.bytes_out or _DASH} {agent}\n"
-    )
+    sizes = _clf_sizes(outcome.status, outcome.bytes_out)
+    return f"{downstream.client} - - [{_clf(wall)}] {request}{sizes}{agent}\n"
+
+
+@lru_cache(maxsize=1024)
+def _clf_sizes(status: int, bytes_out: int) -> str:
+    return f" {status or _DASH} {bytes_out or _DASH} "
 
 
 def _combined_texts(downstream: Any, head: RequestHead) -> tuple[str, str]:
@@ -134,3 +153,4 @@ class _Stamp:
 
 _clf = _Stamp("%d/%b/%Y:%H:%M:%S +0000")
 _rfc3339 = _Stamp("%Y-%m-%dT%H:%M:%S")
+_MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]

@@ -49,6 +49,8 @@ class Listener(Factory):
 
     def __init__(self, model: ListenerModel, plane: "Plane") -> None:
         self.plane = plane
+        # Whether clients are asked to go elsewhere with their next request.
+        self.is_draining = plane.is_draining
         # Those under way, the oldest first.
         self.handshakes: dict[Secured, None] = {}
         self.connections: set[Any] = set()
@@ -79,16 +81,17 @@ class Listener(Factory):
         self.by_name = ByName(rules, model.pool) if rules else None
         self._trusted, self._access = networks(model)
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether clients are asked to go elsewhere with their next request."""
-        return self.is_removed or self.plane.is_draining
-
     def remove(self) -> None:
         """Accept nobody more; who is there has some seconds for one more request."""
         self.is_removed = True
+        self.drain(REMOVED_S)
+
+    def drain(self, patience_s: float = 0.0) -> None:
+        """Ask every client to go elsewhere; those that are idle have so long for one more request,
+        which tells them."""
+        self.is_draining = True
         for connection in list(self.connections):
-            connection.drain(REMOVED_S)
+            connection.drain(patience_s)
 
     def trusts(self, address: str) -> bool:
         """Whether `address` belongs to a proxy whose word on its clients is believed."""

@@ -3,8 +3,9 @@
 A swap to another snapshot is one assignment to `table`; whoever is under way keeps what it has.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from itertools import count
 from typing import Any
 
 from twisted.internet.task import LoopingCall
@@ -33,6 +34,7 @@ LOG_FLUSH_S = 0.5
 _ROUTES_AT_ONCE = 250
 # A status has three digits and begins with 5 at the most.
 _STATUSES = 600
+_TAILS = [b"%02x" % number for number in range(256)]
 
 
 class Plane:
@@ -90,8 +92,8 @@ class Plane:
         self.wall = wall
         # The node's, for what clients bring back.
         self.secret = b""
-        self._prefix = prefix
-        self._requests = 0
+        # Gives a new request id.
+        self.next_id = _ids(prefix).__next__
         self._tick = LoopingCall(self._second)
         self._tick.clock = reactor
         self._flush = LoopingCall(self._flush_log)
@@ -119,18 +121,14 @@ class Plane:
             self.tail.before(self.log, self.form)
             self.lines, self.line = self.tail, self.tail.line
 
-    def next_id(self) -> bytes:
-        """A new request id."""
-        self._requests += 1
-        return b"%b%08x" % (self._prefix, self._requests)
-
     def record(self, outcome: Outcome, now: float, termination: str) -> None:
         """Account for a request: count it on its route, write its line."""
         total = now - outcome.started
         tally = outcome.tally
         tally.count(outcome.head.method, outcome.status, total)
         self.statuses[outcome.status] += 1
-        tally.bytes_in += outcome.bytes_in
+        if outcome.bytes_in:
+            tally.bytes_in += outcome.bytes_in
         tally.bytes_out += outcome.bytes_out
         if not tally.is_new:
             tally.is_new = True
@@ -184,3 +182,12 @@ class Plane:
     def _flush_log(self) -> None:
         if self.log is not None:
             self.log.flush()
+
+
+def _ids(prefix: bytes) -> Iterator[bytes]:
+    """Request ids: the prefix and eight digits at least, that count. The last two are written once
+    for all."""
+    for number in count():
+        head = b"%b%06x" % (prefix, number)
+        for tail in _TAILS:
+            yield head + tail

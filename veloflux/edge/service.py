@@ -240,8 +240,7 @@ class Service:
         for address in list(self._ports):
             self._stop_port(address)
         for listener in chain(self._listeners.values(), self._leaving):
-            for connection in list(listener.connections):
-                connection.drain()
+            listener.drain()
 
     @property
     def is_behind(self) -> bool:

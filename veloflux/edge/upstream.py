@@ -38,8 +38,6 @@ class Upstream(Protocol, Timed):
     body: Body | None = None
     head: ResponseHead | None = None
     has_served = False
-    # It began with a PROXY header, so it is for one client's request and no other's.
-    is_private = False
     is_answering = False
     _buffer = b""
     _interim = 0
@@ -50,6 +48,8 @@ class Upstream(Protocol, Timed):
         self.backend = backend
         self.deadlines = deadlines
         self.bridge = bridge
+        # It began with a PROXY header, so it is for one client's request and no other's.
+        self.is_private = False
 
     def connectionMade(self) -> None:
         self.backend.connections += 1

@@ -8,13 +8,12 @@ from typing import NamedTuple
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import without
 from veloflux.core.wire.framing import Body, Chunked, Counted, Framed, UntilClose
-from veloflux.core.wire.http1 import RequestHead, ResponseHead
+from veloflux.core.wire.http1 import BODILESS, RequestHead, ResponseHead
 
 # RFC 9110 section 9.2.2; QUERY is safe by its own draft.
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"QUERY"))
 KNOWN_METHODS = IDEMPOTENT | {b"POST", b"PATCH", b"TRACE", b"CONNECT"}
 _HOPS = re.compile(rb"[1-9][0-9]{0,8}")
-BODILESS = frozenset((204, 304))
 
 
 class Failure(NamedTuple):
@@ -146,23 +145,7 @@ def framed(relay: Relay) -> Relay:
     return relay._replace(framing=b"", chunked=False) if relay.chunked else relay
 
 
-def is_whole(head: ResponseHead, method: bytes, rest: bytes) -> bool:
-    """Whether `rest`, which came with the head, is the whole body and nothing else: the commonest
-    case, which needs no decoder."""
-    return len(rest) == head.fields.length and method != b"HEAD" and head.status not in BODILESS
-
-
 def may_repeat(head: RequestHead) -> bool:
     """Whether a request may be sent again although a backend may have begun with it."""
     # Most requests with a body have no such key, and to look for it in the bytes is cheap.
     return head.method in IDEMPOTENT or b"idempotency-key" in head.fields.kept.lower()
-
-
-def may_retry_reused(head: RequestHead) -> bool:
-    """Whether a request that died with a kept connection may be sent once more on a new one.
-
-    The backend may have closed the connection just before it; then it saw nothing. It may also
-    have died of the request, so only what may be repeated is (RFC 9110 section 9.2.2), and only
-    without a body, for that is gone.
-    """
-    return head.method in IDEMPOTENT and head.fields.length == 0

@@ -13,6 +13,8 @@ MAX_RESPONSE_HEAD = 64 * 1024
 # Bytes of the largest head that a connection keeps to compare the next one with; each idle
 # connection may hold one.
 REMEMBERED = 4096
+# Statuses without a body, whatever their fields say (RFC 9112 section 6.3).
+BODILESS = frozenset((204, 304))
 _OTHER_VERSION = re.compile(rb"HTTP/(?!1\.[01])[0-9]\.[0-9]")
 
 
@@ -53,10 +55,12 @@ class RequestHead:
 class ResponseHead:
     """One response's head, read from `raw`; `status_line` is the code and the reason.
 
-    `prelude` is for whoever passes it on to remember how, since a head often comes again.
+    `whole` is the length of the body that a request other than HEAD gets with it, None where only
+    its framing tells. `prelude` is for whoever passes it on to remember how, since a head often
+    comes again.
     """
 
-    __slots__ = ("fields", "minor", "prelude", "raw", "status", "status_line")
+    __slots__ = ("fields", "minor", "prelude", "raw", "status", "status_line", "whole")
 
     def __init__(self, status_line: bytes, minor: int, fields: ResponseFields, raw: bytes) -> None:
         self.status = int(status_line[:3])
@@ -64,6 +68,7 @@ class ResponseHead:
         self.minor = minor
         self.fields = fields
         self.raw = raw
+        self.whole = None if self.status in BODILESS else fields.length
         self.prelude = b""
 
 
