@@ -67,6 +67,7 @@ def connect(*, log: bool) -> Any:
     plane.table = Table([(route, Lane(route, plane.pools, Tally("app")))])
     if log:
         plane.log = Lines()  # type: ignore[assignment]  # all that is asked of it here
+        plane.aim()
     listener = RunningListener(Listener("web", Address("127.0.0.1", 80)), plane)
     downstream: Any = listener.buildProtocol(None)
     downstream.makeConnection(Nowhere())
