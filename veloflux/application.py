@@ -24,8 +24,12 @@ from twisted.logger import Logger
 
 from veloflux import logs
 from veloflux.config.load import Loaded, load
+from veloflux.control.api.allowance import Allowance
 from veloflux.control.api.app import admin_site, metrics_site
+from veloflux.control.api.call import Frame
 from veloflux.control.api.endpoint import Services
+from veloflux.control.api.guard import Guard
+from veloflux.control.api.idempotency import Idempotency
 from veloflux.control.api.site import AdminSite
 from veloflux.control.daemon import own_families
 from veloflux.control.metrics import Metrics
@@ -114,16 +118,18 @@ def build(reactor: Any, path: str) -> Daemon:
 
     renewal = Renewal(reactor, reloader, in_thread, lambda: datetime.now(UTC))
     console = _Console(reactor, probes, unlock, renewal, store, database)
-    site = admin_site(
-        reactor, node.admin, services, operator, reactor.seconds, socket.gethostname()
+    frame = Frame(
+        services,
+        Guard(operator, reactor.seconds),
+        Allowance(reactor.seconds),
+        in_thread,
+        Idempotency(store, time.time),  # noqa: TID251  # as above
+        None,
     )
+    site = admin_site(reactor, node.admin, frame, socket.gethostname())
     console.serve("the admin API is on", node.admin.address, site)
     if node.metrics_address is not None:
-        console.serve(
-            "metrics are on",
-            node.metrics_address,
-            metrics_site(reactor, services, operator, reactor.seconds),
-        )
+        console.serve("metrics are on", node.metrics_address, metrics_site(reactor, frame))
     atexit.register(_end)
     return Daemon(reactor, supervisor, reloader, console, Notify(os.environ), _fail)
 

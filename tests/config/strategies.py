@@ -310,6 +310,7 @@ def nodes(draw: st.DrawFn) -> Node:
         username=draw(filled.filter(lambda name: ":" not in name)),
         password=draw(texts | st.sampled_from(("1234", "true", "null", "~", "${X}", "$${", "1e3"))),
         insecure_admin=draw(st.booleans()),
+        cors_origins=draw(st.sampled_from(((), ("https://a.example", "http://[::1]:80")))),
     )
     metrics = draw(st.none() | st.just(Address("0.0.0.0", 9100)))
     taken = frozenset((admin.address, *([] if metrics is None else [metrics])))

@@ -20,7 +20,6 @@ _TLS = "{certificates: [{cert: a.pem, key: a.key}]}"
 ASKED: tuple[tuple[str, str], ...] = (
     ("authority", SMALLEST + "authority: store\n"),
     ("admin.tls", SMALLEST + f"admin: {{tls: {_TLS}}}\n"),
-    ("admin.cors_origins", SMALLEST + "admin: {cors_origins: ['https://a']}\n"),
     ("pools[0].algorithm", with_pool("algorithm: adaptive")),
 )
 
@@ -48,7 +47,7 @@ class Unavailable(SynchronousTestCase):
 
     def test_what_is_the_case_anyway_may_be_written(self) -> None:
         for text in (
-            SMALLEST + "authority: file\nadmin: {tls: null, cors_origins: []}\n",
+            SMALLEST + "authority: file\nadmin: {tls: null}\n",
             with_listener("tls: null"),
             with_backend("tls: null"),
         ):

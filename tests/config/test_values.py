@@ -36,6 +36,11 @@ REFUSED: tuple[tuple[str, str, str], ...] = (
     (SMALLEST.replace("127.0.0.1:9001", "unix:app.sock"), "address", "absolute path"),
     (SMALLEST.replace("127.0.0.1:8080", '":8080"'), "address", "write 0.0.0.0:8080"),
     (SMALLEST.replace("127.0.0.1:8080", "a" * 9999 + ":1"), "address", "too long"),
+    # Origins.
+    (SMALLEST + "admin: {cors_origins: ['*']}\n", "cors_origins[0]", "too wide"),
+    (SMALLEST + "admin: {cors_origins: ['null']}\n", "cors_origins[0]", "too wide"),
+    (SMALLEST + "admin: {cors_origins: ['https://*.a.b']}\n", "cors_origins[0]", "too wide"),
+    (SMALLEST + "admin: {cors_origins: [a.b]}\n", "cors_origins[0]", "is no origin"),
     # Durations.
     (with_pool("timeouts: {connect: 0s}"), "connect", "longer than 0s"),
     (with_pool("timeouts: {connect: -1s}"), "connect", "no duration"),

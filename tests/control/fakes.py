@@ -1,5 +1,7 @@
 """A fleet and health checks that are as a test says."""
 
+from veloflux.control.services.audit import Entry
+from veloflux.control.services.errors import UnavailableError
 from veloflux.core.policy.health import State
 from veloflux.fleet.probes import Counts
 from veloflux.fleet.supervisor import WorkerStatus
@@ -35,3 +37,16 @@ class FakeChecks:
 
     def states(self) -> dict[tuple[str, str], State]:
         return self.found
+
+
+class FakeAudit:
+    """Set `is_full`, and nothing is kept."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.is_full = False
+
+    async def record(self, entry: Entry) -> None:
+        if self.is_full:
+            raise UnavailableError("The disk is full.")
+        self.entries.append(entry)

@@ -29,6 +29,7 @@ def build(
             username=configuration.admin.username,
             password=configuration.admin.password,
             insecure_admin=configuration.admin.insecure_admin,
+            cors_origins=tuple(configuration.admin.cors_origins),
         ),
         metrics_address=configuration.metrics.address,
         log_level=configuration.logging.level,

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from veloflux.config.fields import FilledText, ListenAddress, Text
 from veloflux.config.listeners import Listener
+from veloflux.config.policies import Origin
 from veloflux.config.pools import Pool
 from veloflux.config.routes import Route
 from veloflux.config.section import Section, option
@@ -43,6 +44,18 @@ def _password(text: str) -> str:
     return text
 
 
+def _page_origin(text: str) -> str:
+    if "*" in text or text == "null":
+        raise ValueError(
+            f"{quote(text)} is too wide for an API that changes things; name each origin, such as "
+            "https://app.example.org"
+        )
+    return text
+
+
+PageOrigin = Annotated[Origin, AfterValidator(_page_origin)]
+
+
 class Admin(Section):
     """The listener for the admin API and `/metrics`."""
 
@@ -62,7 +75,9 @@ class Admin(Section):
         "`admin-password` in `data_dir`. Better from the environment than in the file.",
         examples=["${VELOFLUX_ADMIN_PASSWORD:-}"],
     )
-    cors_origins: list[FilledText] = option([], "Origins whose pages may use the API.")
+    cors_origins: list[PageOrigin] = option(
+        [], "Other origins whose pages may use the API, each by its name: none stands for several."
+    )
     tls: ListenerTls | None = option(None, "null: clear text.")
 
 

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,16 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from tests.control.fakes import FakeChecks, FakeFleet
+from tests.control.fakes import FakeAudit, FakeChecks, FakeFleet
+from tests.control.store.memory import MemoryStore
+from veloflux.control.api.allowance import Allowance
 from veloflux.control.api.app import admin_site
+from veloflux.control.api.call import Frame
 from veloflux.control.api.endpoint import Endpoint, Services
-from veloflux.control.api.endpoints import core
+from veloflux.control.api.guard import Guard
+from veloflux.control.api.idempotency import Idempotency
 from veloflux.control.api.site import AdminChannel, AdminSite
+from veloflux.control.api.table import ROWS
 from veloflux.control.metrics import Metrics
 from veloflux.control.services.operator import Operator
 from veloflux.control.services.status import Status
@@ -71,7 +76,7 @@ class Api:
         admin: Admin | None = None,
         page: Callable[[Callable[[], bytes]], Awaitable[bytes]] | None = None,
         data_dir: str = "unused",
-        rows: Iterable[Endpoint] = core.ROWS,
+        rows: Sequence[Endpoint] = ROWS,
     ) -> None:
         self.clock = Clock()
         self.fleet = FakeFleet(State.SERVING)
@@ -83,15 +88,17 @@ class Api:
         self.services = Services(self.status, self.metrics)
         self.admin = admin or Admin(password=PASSWORD)
         self.operator.configure(self.admin, data_dir)
-        self.site = admin_site(
-            self.clock,
-            self.admin,
+        self.store = MemoryStore()
+        self.audit = FakeAudit()
+        self.frame = Frame(
             self.services,
-            self.operator,
-            self.clock.seconds,
-            "Proxy-1",
-            rows,
+            Guard(self.operator, self.clock.seconds),
+            Allowance(self.clock.seconds),
+            lambda work: succeed(work()),
+            Idempotency(self.store, lambda: 1e9 + self.clock.seconds()),
+            self.audit,
         )
+        self.site = admin_site(self.clock, self.admin, self.frame, "Proxy-1", rows)
 
     def _in_thread(self, work: Callable[[], bool]) -> Deferred[bool]:
         done: Deferred[bool] = Deferred()

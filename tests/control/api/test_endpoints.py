@@ -1,4 +1,4 @@
-"""Every endpoint of the tables, and what each tells."""
+"""What the endpoints about the daemon itself tell."""
 
 import platform
 
@@ -8,70 +8,11 @@ from tests.control.api.client import SIGNED_IN, Api, Connection, parse
 from tests.control.test_exposition import read
 from veloflux import __version__
 from veloflux.control.api.app import metrics_site
-from veloflux.control.api.endpoint import OPEN
-from veloflux.control.api.endpoints import core
-from veloflux.control.services.principal import PERMISSIONS
 from veloflux.core.model import metrics
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import Sample, Tally
 from veloflux.core.model.traffic import Backend, Pool, Snapshot
 from veloflux.fleet.probes import Counts
-
-TABLES = (core.ROWS, core.METRICS_ROWS)
-
-
-class TableTests(SynchronousTestCase):
-    def test_every_row_has_a_permission_or_says_it_is_open(self) -> None:
-        for table in TABLES:
-            for row in table:
-                self.assertIn(row.permission, {OPEN, *PERMISSIONS}, row)
-
-    def test_every_row_has_a_docstring(self) -> None:
-        for table in TABLES:
-            for row in table:
-                self.assertRegex(row.answer.__doc__ or "", r"\A[A-Z].*\.", row.path)
-
-    def test_no_two_rows_answer_for_the_same(self) -> None:
-        for table in TABLES:
-            claimed = [(row.method, path) for row in table for path in row.paths]
-            self.assertEqual(len(claimed), len(set(claimed)))
-
-    def test_every_row_answers_who_may_and_nobody_else(self) -> None:
-        api = Api()
-        for row in core.ROWS:
-            for path in row.paths:
-                with self.subTest(path=path):
-                    without = api.call(row.method, path)
-                    signed_in = api.call(row.method, path, SIGNED_IN)
-                    self.assertEqual(without.status, 200 if row.permission == OPEN else 401)
-                    self.assertEqual(signed_in.status, 200)
-
-    def test_head_tells_the_length_of_what_get_gives(self) -> None:
-        api = Api()
-        for row in core.ROWS:
-            for path in row.paths:
-                with self.subTest(path=path):
-                    got = api.call("GET", path, SIGNED_IN)
-                    head = api.call("HEAD", path, SIGNED_IN)
-                    self.assertEqual((head.status, head.body), (got.status, b""))
-                    self.assertEqual(got.headers["content-length"], str(len(got.body)))
-                    self.assertEqual(head.headers["content-length"], got.headers["content-length"])
-
-    def test_options_tells_the_methods_of_every_path(self) -> None:
-        api = Api()
-        for path in (path for row in core.ROWS for path in row.paths):
-            answer = api.call("OPTIONS", path)
-            self.assertEqual((answer.status, answer.body), (204, b""), path)
-            self.assertEqual(answer.headers["allow"], "GET, HEAD, OPTIONS")
-
-    def test_other_methods_are_refused_everywhere(self) -> None:
-        api = Api()
-        for path in (path for row in core.ROWS for path in row.paths):
-            for method in ("POST", "PUT", "DELETE", "TRACE", "BREW"):
-                answer = api.call(method, path, SIGNED_IN)
-                self.assertEqual(answer.status, 405, (method, path))
-                self.assertEqual(answer.headers["allow"], "GET, HEAD, OPTIONS")
-                self.assertEqual(answer.json()["code"], 405)
 
 
 class CoreTests(SynchronousTestCase):
@@ -161,7 +102,7 @@ class CoreTests(SynchronousTestCase):
 class MetricsListenerTests(SynchronousTestCase):
     def test_serves_the_metrics_alone_to_anybody(self) -> None:
         api = Api()
-        site = metrics_site(api.clock, api.services, api.operator, api.clock.seconds)
+        site = metrics_site(api.clock, api.frame)
 
         def call(path: str) -> int:
             raw = api.raw("GET", path, {"Host": "veloflux.monitoring.svc:9091"})

@@ -10,12 +10,14 @@ from twisted.web.resource import Resource
 
 from tests.control.api.client import SIGNED_IN, Api, Connection, parse
 from veloflux.control.api.app import ANSWER_DEADLINE_S
+from veloflux.control.api.endpoint import MAX_BODY_BYTES
 from veloflux.control.api.gate import Gate
+from veloflux.control.api.pages import Pages
 from veloflux.control.api.site import (
-    MAX_BODY_BYTES,
     MAX_CONNECTIONS,
     REQUEST_DEADLINE_S,
     AdminSite,
+    Limits,
 )
 
 
@@ -138,7 +140,7 @@ class FailureTests(SynchronousTestCase):
             def render(self, request: IRequest) -> int:
                 raise ZeroDivisionError("secret")
 
-        site = AdminSite(Gate(Broken(), None), Clock())
+        site = AdminSite(Gate(Broken(), None, Pages(())), Clock(), Limits(()))
         answer = parse(Connection(site).send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
         self.assertEqual(answer.status, 500)
         self.assertEqual(answer.headers["content-type"], "application/problem+json")

@@ -4,26 +4,26 @@ Of Klein only the routing and the life of a request are used. Every answer is wr
 function returns, and every error, its own included, as a problem.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from klein import Klein
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred
 from twisted.internet.defer import TimeoutError as TooLateError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from veloflux.control.api.call import Call, shielded
-from veloflux.control.api.endpoint import Endpoint, Services
-from veloflux.control.api.endpoints import core
+from veloflux.control.api.call import Call, Frame, shielded
+from veloflux.control.api.endpoint import Endpoint
+from veloflux.control.api.endpoints.documentation import documentation
 from veloflux.control.api.gate import NOTHING_HERE, Gate, compose, compose_problem
-from veloflux.control.api.guard import Guard
+from veloflux.control.api.pages import Pages
 from veloflux.control.api.problem import Problem, refused
-from veloflux.control.api.site import AdminSite
+from veloflux.control.api.site import AdminSite, Limits
+from veloflux.control.api.table import METRICS_ROWS, ROWS
 from veloflux.control.services.errors import Refusal
-from veloflux.control.services.operator import Operator
 from veloflux.core.model.node import Admin
 
 # Nothing takes that long; what does is stuck.
@@ -35,11 +35,9 @@ _log = Logger()
 def admin_site(
     reactor: Any,
     admin: Admin,
-    services: Services,
-    operator: Operator,
-    clock: Callable[[], float],
+    frame: Frame,
     hostname: str,
-    rows: Iterable[Endpoint] = core.ROWS,
+    rows: Sequence[Endpoint] = ROWS,
 ) -> AdminSite:
     """Make what serves the admin API; `hostname` is this machine's.
 
@@ -48,23 +46,31 @@ def admin_site(
     names = None
     if not admin.address.path:
         names = {"localhost", admin.address.host, hostname.lower()}
-    app = build(rows, services, Guard(operator, clock), reactor)
-    return AdminSite(Gate(app.resource(), names), reactor)
+    rows = (*rows, *documentation(rows, frame.in_thread))
+    app = build(rows, frame, reactor)
+    gate = Gate(app.resource(), names, Pages(admin.cors_origins))
+    return AdminSite(gate, reactor, Limits(rows))
 
 
-def metrics_site(
-    reactor: Any, services: Services, operator: Operator, clock: Callable[[], float]
-) -> AdminSite:
+def metrics_site(reactor: Any, frame: Frame) -> AdminSite:
     """Make what serves the metrics alone, to anybody and under any host."""
-    app = build(core.METRICS_ROWS, services, Guard(operator, clock), reactor)
-    return AdminSite(Gate(app.resource(), None), reactor)
+    app = build(METRICS_ROWS, frame, reactor)
+    return AdminSite(Gate(app.resource(), None, Pages(())), reactor, Limits(METRICS_ROWS))
 
 
-def build(rows: Iterable[Endpoint], services: Services, guard: Guard, reactor: Any) -> Klein:
+def build(rows: Sequence[Endpoint], frame: Frame, reactor: Any) -> Klein:
     """Make the application that answers by these rows; raises TypeError for one that cannot be."""
     app = Klein()
-    for row in rows:
-        call = Call(row, services, guard)
+    # Those who read an object come first: whoever changes it asks them about conditions.
+    reading: dict[str, Call] = {}
+    turns: dict[str, DeferredLock] = {}
+    for row in sorted(rows, key=lambda row: not row.is_safe):
+        turn = None
+        if row.changes:
+            turn = turns.setdefault(row.changes, DeferredLock())
+        call = Call(row, frame, reading.get(row.path), turn)
+        if row.is_safe and row.has_etag:
+            reading[row.path] = call
         for path in row.paths:
             _add(app, path, call, reactor)
 
@@ -108,6 +114,6 @@ def _problem(failure: Failure) -> Problem:
     if isinstance(error, HTTPException):
         return Problem(404, NOTHING_HERE)
     if isinstance(error, TooLateError):
-        return Problem(503, "The answer took too long.")
+        return Problem(503, "The answer took too long; a change that has begun goes on.")
     _log.failure("a call of the admin API failed", failure)
     return Problem(500, "Something went wrong; the log says what.")

@@ -8,12 +8,13 @@ none). It returns the answer, or a `Reply` with one; a `None` is an answer witho
     async def rename(asked: Asked, name: Name, body: NewName) -> Reply[Pool]: ...
 """
 
-from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Generic, TypeVar
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass
+from typing import Generic, Protocol, TypeVar
 
 from veloflux.control.metrics import Metrics
-from veloflux.control.services.audit import Note
+from veloflux.control.services.audit import Entry
 from veloflux.control.services.principal import Principal
 from veloflux.control.services.status import Status
 
@@ -25,6 +26,13 @@ MAX_BODY_BYTES = 1024 * 1024
 JSON = "application/json"
 
 _T = TypeVar("_T", covariant=True)
+_R = TypeVar("_R")
+
+
+class InThread(Protocol):
+    """Runs work where it keeps nobody waiting."""
+
+    def __call__(self, work: Callable[[], _R]) -> Awaitable[_R]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +47,16 @@ class Services:
 class Asked:
     """Who asks, from where, and under which id; `by` is None when the caller did not sign in.
 
-    With `is_dry_run` nothing may change (`Endpoint.has_dry_run`). What the audit should know beside
-    that goes into `note`: the revisions before and after, or a better name of the object.
+    With `is_dry_run` nothing may change (`Endpoint.has_dry_run`). What only the function knows
+    of the `entry` for the audit it puts there: the revisions before and after.
     """
 
     services: Services
     by: Principal | None
-    address: str = ""
-    request_id: str = ""
-    is_dry_run: bool = False
-    note: Note = field(default_factory=Note)
+    address: str
+    request_id: str
+    is_dry_run: bool
+    entry: Entry
 
     @property
     def principal(self) -> Principal:
@@ -81,6 +89,8 @@ class Endpoint:
     success, `also` are others with the same content. `problems` are the errors that the function
     has of its own: those that follow from the row are known. With `has_dry_run` there is
     `?dry_run=true`, see `Asked`. `produces` are the answer's types, the first unless it says.
+    With `has_etag` the content has an entity tag, which conditions are about. With `takes_key` a
+    call may be repeated under its Idempotency-Key. `policy` is a page's Content-Security-Policy.
     """
 
     method: str
@@ -96,7 +106,8 @@ class Endpoint:
     max_body_bytes: int = MAX_BODY_BYTES
     has_dry_run: bool = False
     has_etag: bool = False
-    tag: str = field(default="")
+    takes_key: bool = False
+    policy: str = ""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -104,6 +115,27 @@ class Endpoint:
         if self.path.startswith("/api/"):
             return (self.path, "/api/v1/" + self.path.removeprefix("/api/"))
         return (self.path,)
+
+    @property
+    def name(self) -> str:
+        """What it is called in the document and the audit: `put_api_pools_by_name`."""
+        path = re.sub(r"\{(\w+)\}", r"by_\1", self.path)
+        return "_".join([self.method.lower(), *(re.findall(r"\w+", path) or ["root"])])
+
+    @property
+    def tag(self) -> str:
+        """The group it stands with: the first word under `/api/`."""
+        area = self.path.removeprefix("/api/").partition("/")[0]
+        return area if self.path.startswith("/api/") else "daemon"
+
+    @property
+    def changes(self) -> str:
+        """What it changes, of which there is one change at a time; empty for nothing, or for what
+        is nobody's but the caller's."""
+        area = self.permission.partition(":")[0]
+        if self.is_safe or self.permission in (OPEN, SIGNED_IN):
+            return ""
+        return "config" if area in ("pools", "routes") else area
 
     @property
     def is_safe(self) -> bool:

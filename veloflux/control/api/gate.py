@@ -14,6 +14,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from veloflux.control.api.pages import Pages
 from veloflux.control.api.problem import CONTENT_TYPE, Problem
 
 _HEADERS = {
@@ -33,6 +34,8 @@ def prepare(request: Request) -> None:
     """Give a request its id, and its answer the headers that all have."""
     for name, value in _HEADERS.items():
         request.setHeader(name, value)
+    if request.isSecure():
+        request.setHeader(b"Strict-Transport-Security", b"max-age=31536000")
     taken = request.getHeader(b"x-request-id") or b""
     if not _REQUEST_ID.fullmatch(taken):
         taken = secrets.token_hex(16).encode()
@@ -46,7 +49,7 @@ def compose(
     request.setResponseCode(status)
     if content_type is not None:
         request.setHeader(b"Content-Type", content_type)
-    if status != 204:
+    if status not in (204, 304):
         request.setHeader(b"Content-Length", b"%d" % len(body))
     return body
 
@@ -74,15 +77,17 @@ class Gate(Resource):
 
     isLeaf = True
 
-    def __init__(self, inner: IResource, names: Collection[str] | None) -> None:
+    def __init__(self, inner: IResource, names: Collection[str] | None, pages: Pages) -> None:
         super().__init__()
         self._inner = inner
         self._names = names
+        self._pages = pages
 
     def render(self, request: IRequest) -> int:
         assert isinstance(request, Request)
         prepare(request)
-        problem = self._refuse(request)
+        self._pages.prepare(request)
+        problem = self._refuse(request) or self._pages.refuse(request)
         if problem is None:
             rendered: int = self._inner.render(request)
             return rendered

@@ -1,6 +1,7 @@
 """Errors as problem details (RFC 9457), with the members that older clients read beside them."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
 
@@ -23,6 +24,24 @@ _STATUSES: dict[type[Refusal], int] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ProblemDetails:
+    """What went wrong (RFC 9457); `instance` is the request's id.
+
+    `error`, `message` and `code` are `title`, `detail` and `status` for older clients.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: tuple[Fault, ...]
+    error: str
+    message: str
+    code: int
+
+
 class Problem(Exception):  # noqa: N818  # RFC 9457's word for it
     """An answer that is no success; `detail` is for the caller to read, and gives nothing away."""
 
@@ -41,18 +60,19 @@ class Problem(Exception):  # noqa: N818  # RFC 9457's word for it
 
     def body(self, instance: str) -> bytes:
         """Write it for the request with this id."""
+        title = HTTPStatus(self.status).phrase
         return msgspec.json.encode(
-            {
-                "type": "about:blank",
-                "title": HTTPStatus(self.status).phrase,
-                "status": self.status,
-                "detail": self.detail,
-                "instance": instance,
-                "errors": self.errors,
-                "error": HTTPStatus(self.status).phrase,
-                "message": self.detail,
-                "code": self.status,
-            }
+            ProblemDetails(
+                type="about:blank",
+                title=title,
+                status=self.status,
+                detail=self.detail,
+                instance=instance,
+                errors=self.errors,
+                error=title,
+                message=self.detail,
+                code=self.status,
+            )
         )
 
 

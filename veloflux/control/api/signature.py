@@ -23,6 +23,7 @@ class Signature:
     body: TypeAdapter[Any] | None
     needs_body: bool
     answer: TypeAdapter[Any] | None
+    is_bytes: bool
 
 
 def read(row: Endpoint) -> Signature:
@@ -43,6 +44,7 @@ def read(row: Endpoint) -> Signature:
         body=TypeAdapter(body) if body is not None else None,
         needs_body=body is not None and not _takes_none(body),
         answer=None if answer in (None, NoneType) else TypeAdapter(answer),
+        is_bytes=answer is bytes,
     )
 
 

@@ -5,6 +5,8 @@ some errors in HTML. Here a request has one deadline from its first byte to its 
 limit, and every error is a problem.
 """
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
@@ -15,13 +17,39 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from veloflux.control.api.endpoint import MAX_BODY_BYTES, Endpoint
 from veloflux.control.api.gate import prepare, request_id, write_problem
 from veloflux.control.api.problem import CONTENT_TYPE, Problem
 
 MAX_CONNECTIONS = 256
-MAX_BODY_BYTES = 1024 * 1024
+# Requests at the same time that may have more than MAX_BODY_BYTES: they are held in memory.
+MAX_LARGE = 2
 # From a connection's start, or the end of the answer before, to the end of a request.
 REQUEST_DEADLINE_S = 30.0
+
+
+class Limits:
+    """How long a body may be, by the paths of the rows that take more than the others."""
+
+    def __init__(self, rows: Iterable[Endpoint]) -> None:
+        self._large = [
+            (row.method.encode(), _pattern(path), row.max_body_bytes)
+            for row in rows
+            for path in row.paths
+            if row.max_body_bytes > MAX_BODY_BYTES
+        ]
+
+    def of(self, method: bytes, target: bytes) -> int:
+        """The bytes that the body of such a request may have."""
+        path = target.partition(b"?")[0]
+        for known, pattern, limit in self._large:
+            if known == method and pattern.fullmatch(path):
+                return limit
+        return MAX_BODY_BYTES
+
+
+def _pattern(path: str) -> re.Pattern[bytes]:
+    return re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)).encode())
 
 
 class AdminRequest(Request):
@@ -30,17 +58,34 @@ class AdminRequest(Request):
     defaultContentType = None
 
     _log = Logger()
+    channel: "AdminChannel"
+
     _read = 0
+    _limit = MAX_BODY_BYTES
     _is_refused = False
 
     def gotLength(self, length: int | None) -> None:
-        if length is not None and length > MAX_BODY_BYTES:
+        if length is None or length > MAX_BODY_BYTES:
+            self._limit = self._grant()
+        if length is not None and length > self._limit:
             self._refuse()
-        super().gotLength(0)  # in memory: it is small, or refused
+        super().gotLength(0)  # in memory: it is small, or one of a few, or refused
+
+    def _grant(self) -> int:
+        """Say how long the body may be. Few may be long, and none from who does not sign in."""
+        site = self.channel.site
+        limit = site.limits.of(*self.channel.requested)
+        if limit == MAX_BODY_BYTES or not self.requestHeaders.hasHeader(b"Authorization"):
+            return MAX_BODY_BYTES
+        if site.large >= MAX_LARGE:
+            return MAX_BODY_BYTES
+        site.large += 1
+        self.notifyFinish().addBoth(lambda _: site.release())
+        return limit
 
     def handleContentChunk(self, data: bytes) -> None:
         self._read += len(data)
-        if self._read > MAX_BODY_BYTES:
+        if self._read > self._limit:
             self._refuse()
         if not self._is_refused:
             super().handleContentChunk(data)
@@ -72,7 +117,7 @@ class AdminRequest(Request):
         self._is_refused = True
         self.requestHeaders.removeHeader(b"Expect")  # or it would be told to go on
         prepare(self)
-        body = Problem(413, f"A body may have {MAX_BODY_BYTES} bytes.").body(request_id(self))
+        body = Problem(413, f"A body may have {self._limit} bytes.").body(request_id(self))
         self.setHeader(b"Connection", b"close")
         self.setHeader(b"Content-Type", CONTENT_TYPE)
         self.setHeader(b"Content-Length", b"%d" % len(body))
@@ -85,6 +130,12 @@ class AdminChannel(HTTPChannel):
 
     maxHeaders = 100
     site: "AdminSite"
+
+    @property
+    def requested(self) -> tuple[bytes, bytes]:
+        """The method and target of the request whose head has been read. Twisted tells its own
+        request of them only when it has the body, too."""
+        return self._command, self._path
 
     def connectionMade(self) -> None:
         self.site.connections += 1
@@ -104,7 +155,7 @@ class AdminSite(Site):
     noisy = False
     protocol = AdminChannel  # type: ignore[assignment]  # typed as Twisted's own wrapper
 
-    def __init__(self, resource: IResource, reactor: Any) -> None:
+    def __init__(self, resource: IResource, reactor: Any, limits: Limits) -> None:
         super().__init__(
             resource,
             requestFactory=AdminRequest,
@@ -112,7 +163,14 @@ class AdminSite(Site):
             reactor=reactor,
             parsePOSTFormSubmission=False,
         )
+        self.limits = limits
         self.connections = 0
+        # How many requests have more than MAX_BODY_BYTES.
+        self.large = 0
+
+    def release(self) -> None:
+        """One that is large has been answered, or is gone."""
+        self.large -= 1
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # the same
         if self.connections >= MAX_CONNECTIONS:

@@ -8,30 +8,22 @@ from veloflux.control.services.principal import Principal
 Outcome = Literal["done", "refused", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """Who did what to which object; `reason` says why not, where it was not done.
+    """Who did what to which object, and what became of it; `reason` says why it was not done.
 
-    `action` is an endpoint's name such as `create_pool`, `object` the path of what it was done to.
-    `before` and `after` are the configuration's revisions, where it changed.
+    `action` is an endpoint's name such as `post_api_pools`, `object` the path of what it was done
+    to. `before` and `after` are the configuration's revisions, where it changed. Whoever does it
+    may put in what only they know.
     """
 
     by: Principal | None
     action: str
     object: str
-    outcome: Outcome
-    reason: str
     address: str
     request_id: str
-    before: int | None = None
-    after: int | None = None
-
-
-@dataclass(slots=True)
-class Note:
-    """What only the function that does something knows of it, for its entry."""
-
-    object: str = ""
+    outcome: Outcome = "done"
+    reason: str = ""
     before: int | None = None
     after: int | None = None
 

@@ -10,7 +10,8 @@ from veloflux.core.model.traffic import Snapshot
 class Admin:
     """The admin listener; `password` empty means one is made at the first start.
 
-    `insecure_admin` allows it in clear text on an address that is not loopback.
+    `insecure_admin` allows it in clear text on an address that is not loopback. Pages of
+    `cors_origins` may use the API.
     """
 
     address: Address = Address("127.0.0.1", 9090)
@@ -18,6 +19,7 @@ class Admin:
     username: str = "admin"
     password: str = ""
     insecure_admin: bool = False
+    cors_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
