@@ -9,6 +9,7 @@ wait: when it is full, lines are dropped and counted.
 
 import os
 import re
+from collections.abc import Callable
 
 from twisted.logger import (
     FilteringLogObserver,
@@ -65,6 +66,13 @@ def limit(name: str) -> None:
             _backlogs.append(backlog)
             globalLogPublisher.removeObserver(observer)
             globalLogPublisher.addObserver(FilteringLogObserver(backlog, [_threshold]))
+
+
+def listen(observer: ILogObserver) -> Callable[[], None]:
+    """Have an observer hear what is logged, as the level says; returns what ends that."""
+    filtered = FilteringLogObserver(observer, [_threshold])
+    globalLogPublisher.addObserver(filtered)
+    return lambda: globalLogPublisher.removeObserver(filtered)
 
 
 def flush(timeout_s: float) -> bool:

@@ -1,0 +1,1 @@
+"""What is wrong, told once, and taken back when it is over."""
