@@ -41,7 +41,7 @@ docs: $(VENV)/.run  ## write the reference pages from the code
 	$(BIN)/python -m docs.generate
 
 bench: $(VENV)/.bench  ## measure beside nginx and HAProxy: make bench BENCH="--rounds 3"
-	@.ci/debian nginx=nginx haproxy=haproxy wrk=wrk
+	@.ci/debian nginx=nginx haproxy=haproxy wrk=wrk h2load=nghttp2-client
 	$(BIN)/python -m bench $(BENCH)
 
 bench-balancing: $(VENV)/.run  ## the algorithms in simulated trouble; with BALANCING="--live" in real processes

@@ -40,7 +40,9 @@ def main() -> int:
     unknown += [name for name in chosen.peers if name not in PEERS]
     if unknown:
         parser.error(f"no work or peer called {', '.join(unknown)}")
-    missing = [name for name in ("nginx", "haproxy", "wrk", "taskset") if not shutil.which(name)]
+    missing = [
+        name for name in ("nginx", "haproxy", "wrk", "h2load", "taskset") if not shutil.which(name)
+    ]
     if missing:
         print(f"missing: {', '.join(missing)}; `make bench` installs them", file=sys.stderr)
         return 1

@@ -1,4 +1,5 @@
-"""What is done to a proxy, and what it says of it: wrk's figures, or idle connections held open."""
+"""What is done to a proxy, and what it says of it: the figures of wrk and of h2load, or idle
+connections held open."""
 
 import json
 import re
@@ -117,6 +118,39 @@ class Wrk:
             got["p99_us"] / 1000,
             got["max_us"] / 1000,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class H2load:
+    """A closed loop of so many `streams` on each of `connections`, by HTTP/2 over TLS."""
+
+    streams: int
+    connections: int = 64
+    path: str = "/"
+
+    def run(self, port: int, seconds: int, cores: set[int], folder: Path) -> Figures:
+        """Load 127.0.0.1:`port`; raises BenchError when any answer was wrong."""
+        log = folder / "h2load.log"
+        log.unlink(missing_ok=True)
+        pinned = ["taskset", "-c", ",".join(map(str, sorted(cores)))]
+        command = ["h2load", "-t1", f"-c{self.connections}", f"-m{self.streams}"]
+        command += [f"-D{seconds}", f"--log-file={log}"]
+        url = f"https://127.0.0.1:{port}{self.path}"
+        ran = subprocess.run([*pinned, *command, url], capture_output=True, text=True)
+        carried = re.search(r"^traffic: .*?\((\d+)\) total", ran.stdout, re.M)
+        if ran.returncode or carried is None or "Application protocol: h2" not in ran.stdout:
+            raise BenchError(f"h2load failed on {url}: {ran.stdout}{ran.stderr}")
+        # Each request's beginning, status and microseconds; what the end cut short is not there.
+        requests = [line.split() for line in log.read_text().splitlines()]
+        wrong = sum(status != "200" for _, status, _ in requests)
+        if wrong or not requests:
+            raise BenchError(f"of {len(requests)} answers of {url} were wrong: {wrong}")
+        took_ms = sorted(int(took) / 1000 for _, _, took in requests)
+        p99_ms = took_ms[len(took_ms) * 99 // 100]
+        return Figures(len(requests), int(carried[1]), float(seconds), p99_ms, took_ms[-1])
+
+
+Load = Wrk | H2load
 
 
 def faults(wrong: dict[str, int]) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.load import Idle, Wrk
+from bench.load import Idle, Load, Wrk
 from bench.peers import ORIGIN_PEER, PEERS, Running
 from bench.process import BenchError
 from bench.swap import Swaps, swapping
@@ -132,7 +132,7 @@ def _start(peer: str, cores: int, place: Room) -> Running:
     )
 
 
-def _turn(work: Work, load: Wrk, proxy: Running, seconds: int, place: Room) -> Sample:
+def _turn(work: Work, load: Load, proxy: Running, seconds: int, place: Room) -> Sample:
     cores = place.load_cores(work.proxy_cores)
     load.run(proxy.port, WARM_S, cores, place.folder)
     before = proxy.process.cpu_by_pid()
@@ -188,6 +188,7 @@ def machine() -> dict[str, str]:
         "nginx": _version("nginx", "-v"),
         "haproxy": _version("haproxy", "-v"),
         "wrk": _version("wrk", "-v"),
+        "h2load": _version("h2load", "--version"),
     }
 
 

@@ -153,6 +153,8 @@ NGINX_TLS = NGINX.replace(
     ssl_protocols TLSv1.2 TLSv1.3;""",
 )
 
+NGINX_H2 = NGINX_TLS.replace(" ssl backlog", " ssl http2 backlog")
+
 HAPROXY_TOP = """
 global
   nbthread 1
@@ -285,6 +287,7 @@ PEERS = {
     "veloflux-log": _veloflux(access="{path: $folder/access.log, format: combined}"),
     "veloflux-tcp": Peer("VeloFlux", TWISTD_COMMAND, VELOFLUX_TCP),
     "nginx-tls": Peer("nginx", NGINX_COMMAND, NGINX_TLS.replace("ACCESS", "off"), is_secure=True),
+    "nginx-h2": Peer("nginx", NGINX_COMMAND, NGINX_H2.replace("ACCESS", "off"), is_secure=True),
     "veloflux-tls": Peer(
         "VeloFlux",
         TWISTD_COMMAND,

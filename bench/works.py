@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.load import Wrk
+from bench.load import H2load, Load, Wrk
 from bench.prices import PRICES
 
 # The last is derived: what as many processors as workers could do, were the load not there. The
@@ -36,7 +36,7 @@ class Work:
     peers: tuple[str, ...]
     unit: Unit
     goal: Goal | None = None
-    load: Wrk | None = None
+    load: Load | None = None
     cores_needed: int = 2
     proxy_cores: int = 1
     least_s: int = 0
@@ -72,7 +72,7 @@ WORKS = {
         Wrk(is_secure=True),
     ),
     "tls-connect": Work(
-        "a new TLS connection for each request",
+        "a new connection and a full TLS 1.3 handshake for each request",
         ("nginx-tls", "veloflux-tls"),
         "µs/request",
         None,
@@ -84,6 +84,20 @@ WORKS = {
         "s/GB",
         None,
         Wrk("/files/1m", connections=8, is_secure=True),
+    ),
+    "h2": Work(
+        "HTTP/2 over TLS 1.3, one stream on each connection",
+        ("nginx-h2", "veloflux-tls"),
+        "µs/request",
+        Goal(2.5, "nginx-h2", "veloflux-tls"),
+        H2load(1),
+    ),
+    "h2-streams": Work(
+        "HTTP/2 over TLS 1.3, ten streams on each connection",
+        ("nginx-h2", "veloflux-tls"),
+        "µs/request",
+        Goal(2.5, "nginx-h2", "veloflux-tls"),
+        H2load(10),
     ),
     "http-1m": Work(
         "HTTP bodies of 1 MiB",
