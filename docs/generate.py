@@ -11,7 +11,7 @@ from typing import get_args
 
 from veloflux.config.reference import markdown
 from veloflux.control.api.endpoint import OPEN
-from veloflux.control.api.endpoints.core import ROWS
+from veloflux.control.api.table import ROWS
 from veloflux.core.flow import exchange
 from veloflux.core.model import access_log
 from veloflux.core.model.metrics import FAMILIES

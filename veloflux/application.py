@@ -32,9 +32,11 @@ from veloflux.control.api.guard import Guard
 from veloflux.control.api.idempotency import Idempotency
 from veloflux.control.api.site import AdminSite
 from veloflux.control.daemon import own_families
-from veloflux.control.metrics import Metrics
+from veloflux.control.metrics import Families, Metrics
+from veloflux.control.observatory import Observatory, store_observer
 from veloflux.control.services.operator import Operator
 from veloflux.control.services.status import Status
+from veloflux.control.store.measured import Measured
 from veloflux.control.store.sqlite import SqliteStore
 from veloflux.control.store.thread import Thread
 from veloflux.core.model.address import Address
@@ -96,7 +98,23 @@ def build(reactor: Any, path: str) -> Daemon:
     luck = Random().random  # noqa: S311  # it spreads load, and guards no secret
     probes = Probes(reactor, supervisor.mark, checked, luck)
     status = Status(supervisor, probes, reactor.seconds, time.time)  # noqa: TID251  # as above
-    metrics = Metrics(lambda: own_families(status), in_thread)
+
+    def own() -> Callable[[], Families]:
+        return own_families(status, observatory.certificates.found, observatory.alerts.open)
+
+    metrics = Metrics(own, in_thread)
+    measured = Measured(store, reactor.seconds, store_observer(lambda: metrics))
+    observatory = Observatory(
+        reactor,
+        measured,
+        node.data_dir,
+        supervisor,
+        status,
+        metrics,
+        time.time,  # noqa: TID251  # as above
+        in_thread,
+        refused=lambda: reloader.last.problems,
+    )
     supervisor.on_tally.append(metrics.merge)
     supervisor.on_worker_gone.append(metrics.forget)
 
@@ -104,26 +122,27 @@ def build(reactor: Any, path: str) -> Daemon:
         snapshot = replace(node.snapshot, version=supervisor.version)
         probes.configure(snapshot)
         metrics.configure(snapshot)
+        observatory.configure(snapshot)
         status.applied(snapshot, node.workers, _digest(snapshot))
 
     reloader.on_applied.append(applied)
     reloader.on_refused.append(status.refused)
 
     operator = Operator(in_thread, reactor.seconds)
-    services = Services(status, metrics)
+    services = Services(status, metrics, observatory)
 
     def unlock() -> None:
         operator.configure(node.admin, node.data_dir)
         supervisor.secret = node_secret(node.data_dir)
 
     renewal = Renewal(reactor, reloader, in_thread, lambda: datetime.now(UTC))
-    console = _Console(reactor, probes, unlock, renewal, store, database)
+    console = _Console(reactor, probes, unlock, renewal, observatory, store, database)
     frame = Frame(
         services,
         Guard(operator, reactor.seconds),
         Allowance(reactor.seconds),
         in_thread,
-        Idempotency(store, time.time),  # noqa: TID251  # as above
+        Idempotency(measured, time.time),  # noqa: TID251  # as above
         None,
     )
     site = admin_site(reactor, node.admin, frame, socket.gethostname())
@@ -135,8 +154,8 @@ def build(reactor: Any, path: str) -> Daemon:
 
 
 class _Console:
-    """What runs beside the workers: the admin listener, that for metrics, the checks, the store,
-    and looking for certificates that were replaced."""
+    """What runs beside the workers: the admin listener, which comes first, that for metrics, the
+    checks, the store, what is observed, and looking for certificates that were replaced."""
 
     def __init__(
         self,
@@ -144,6 +163,7 @@ class _Console:
         probes: Probes,
         unlock: Callable[[], None],
         renewal: Renewal,
+        observatory: Observatory,
         store: SqliteStore,
         database: Thread,
     ) -> None:
@@ -151,6 +171,7 @@ class _Console:
         self._renewal = renewal
         self._probes = probes
         self._unlock = unlock
+        self._observatory = observatory
         self._store = store
         self._database = database
         self._sockets = Sockets()
@@ -167,6 +188,7 @@ class _Console:
         self._unlock()
         self._sockets.listen()
         self._renewal.start()
+        self._observatory.start(str(self._sockets.actual(self._served[0][1])))
         for words, address, site in self._served:
             sock = self._sockets.of(address, 0)
             self._ports.append(self._reactor.adoptStreamPort(sock.fileno(), sock.family, site))
@@ -180,6 +202,7 @@ class _Console:
         for port in self._ports:
             await port.stopListening()
         self._sockets.close()
+        await self._observatory.stop()
         # Not for ever: what was promised is on the disk, and what was not may go.
         closing = Deferred.fromCoroutine(self._store.close())
         await closing.addTimeout(_CLOSING_S, self._reactor)

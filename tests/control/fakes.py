@@ -1,8 +1,14 @@
 """A fleet and health checks that are as a test says."""
 
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+
 from veloflux.control.services.audit import Entry
 from veloflux.control.services.errors import UnavailableError
+from veloflux.core.model.metrics import Tally
 from veloflux.core.policy.health import State
+from veloflux.fleet.inquiry import Answers
 from veloflux.fleet.probes import Counts
 from veloflux.fleet.supervisor import WorkerStatus
 from veloflux.fleet.worker import State as WorkerState
@@ -12,6 +18,11 @@ class FakeFleet:
     def __init__(self, *states: WorkerState) -> None:
         self.is_draining = False
         self.restarts = 3
+        self.on_tally: list[Callable[[int, Tally], None]] = []
+        self.on_worker_gone: list[Callable[[int], None]] = []
+        self.on_lines: list[Callable[[int, tuple[str, ...], int], None]] = []
+        self.lines_per_s = 0
+        self.answers: Answers = {}
         self.workers = [
             WorkerStatus(i, 1000 + i, state, 7, 1, 5, 50.0) for i, state in enumerate(states)
         ]
@@ -23,6 +34,12 @@ class FakeFleet:
 
     def status(self) -> tuple[WorkerStatus, ...]:
         return tuple(self.workers)
+
+    def ask(self) -> Deferred[Answers]:
+        return succeed(self.answers)
+
+    def watch(self, lines_per_s: int) -> None:
+        self.lines_per_s = lines_per_s
 
     ejected: frozenset[tuple[str, str]] = frozenset()
 

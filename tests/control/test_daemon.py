@@ -11,6 +11,8 @@ from veloflux import __version__
 from veloflux.control.daemon import own_families
 from veloflux.control.metrics import Metrics
 from veloflux.control.procfs import usage
+from veloflux.control.services.alerts.alerts import Alert
+from veloflux.control.services.certificates import Certificate
 from veloflux.control.services.status import Status
 from veloflux.core.model.address import Address
 from veloflux.core.model.traffic import Backend, Pool, Snapshot
@@ -31,6 +33,21 @@ class OwnFamiliesTests(SynchronousTestCase):
 
     def value(self, name: str, **labels: str) -> float:
         return self.values()[name, frozenset(labels.items())]
+
+    def test_tells_of_certificates_and_alerts(self) -> None:
+        """Of two certificates of one name, when the first of them ends."""
+        shown = [
+            Certificate(f"/{end}.pem", ("web",), ("a.example",), 0.0, end) for end in (70.0, 60.0)
+        ]
+        alert = Alert("1", "k", "t", "m", "critical", "s", 1.0, 1.0)
+        metrics = Metrics(
+            lambda: own_families(self.status, shown, [alert, alert]), lambda work: succeed(work())
+        )
+        values = read(self.successResultOf(metrics.page()))
+        expiry = "veloflux_certificate_expiry_timestamp_seconds"
+        self.assertEqual(values[expiry, frozenset({("sni", "a.example")})], 60.0)
+        for severity, count in (("info", 0), ("warning", 0), ("critical", 2)):
+            self.assertEqual(values["veloflux_alerts", frozenset({("severity", severity)})], count)
 
     def test_one_of_a_backends_states_is_1(self) -> None:
         self.checks.found = {("web", "a:1"): "unhealthy"}

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -22,8 +23,10 @@ from veloflux.control.api.idempotency import Idempotency
 from veloflux.control.api.site import AdminChannel, AdminSite
 from veloflux.control.api.table import ROWS
 from veloflux.control.metrics import Metrics
+from veloflux.control.observatory import Observatory
 from veloflux.control.services.operator import Operator
 from veloflux.control.services.status import Status
+from veloflux.control.store.measured import Measured
 from veloflux.core.model.node import Admin
 from veloflux.fleet.worker import State
 
@@ -67,6 +70,9 @@ class Connection:
         answered: bytes = self.transport.value()
         return answered
 
+    def close(self) -> None:
+        self.channel.connectionLost(connectionDone)
+
 
 class Api:
     """The admin API of a fake fleet, with a clock of its own."""
@@ -85,10 +91,20 @@ class Api:
         self.metrics = Metrics(lambda: tuple, page or (lambda work: succeed(work())))
         self.threads: list[tuple[Callable[[], bool], Deferred[bool]]] = []
         self.operator = Operator(self._in_thread, self.clock.seconds)
-        self.services = Services(self.status, self.metrics)
+        self.store = MemoryStore()
+        self.observatory = Observatory(
+            self.clock,
+            Measured(self.store, self.clock.seconds, lambda *_: None),
+            data_dir,
+            self.fleet,
+            self.status,
+            self.metrics,
+            lambda: 1e9 + self.clock.seconds(),
+            lambda work: succeed(work()),
+        )
+        self.services = Services(self.status, self.metrics, self.observatory)
         self.admin = admin or Admin(password=PASSWORD)
         self.operator.configure(self.admin, data_dir)
-        self.store = MemoryStore()
         self.audit = FakeAudit()
         self.frame = Frame(
             self.services,
@@ -118,4 +134,7 @@ class Api:
         body: bytes = b"",
         peer: str = "127.0.0.1",
     ) -> Response:
-        return parse(Connection(self.site, peer).send(self.raw(method, path, headers or {}, body)))
+        connection = Connection(self.site, peer)
+        answer = connection.send(self.raw(method, path, headers or {}, body))
+        connection.close()
+        return parse(answer)

@@ -83,9 +83,10 @@ class CoreTests(SynchronousTestCase):
                 "draining": False,
             },
         )
+        self.api.status.node_id = "abc"
         details = self.api.call("GET", "/api/status", SIGNED_IN).json()
         (worker,) = details.pop("workers")
-        self.assertEqual(details, summary)
+        self.assertEqual(details, summary | {"node_id": "abc", "is_leader": True})
         self.assertEqual((worker["pid"], worker["state"]), (1000, "serving"))
 
     def test_metrics_are_prometheus_text(self) -> None:

@@ -14,6 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Generic, Protocol, TypeVar
 
 from veloflux.control.metrics import Metrics
+from veloflux.control.observatory import Observatory
 from veloflux.control.services.audit import Entry
 from veloflux.control.services.principal import Principal
 from veloflux.control.services.status import Status
@@ -41,6 +42,7 @@ class Services:
 
     status: Status
     metrics: Metrics
+    observatory: Observatory
 
 
 @dataclass(frozen=True, slots=True)

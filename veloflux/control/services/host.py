@@ -65,7 +65,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The machine at one moment; `process_memory` is left to whoever knows the workers."""
+    """The machine at one moment."""
 
     cpu: Cpu
     memory: Memory
@@ -114,14 +114,15 @@ class Host:
         self._before: tuple[float, int, int] | None = None
         psutil.cpu_percent(None)  # what follows is since this
 
-    def sample(self, workers: tuple[int, ...]) -> Sample:
-        """Ask anew; raises OSError when the disk cannot be asked."""
+    def sample(self, pids: tuple[int, ...]) -> Sample:
+        """Ask anew, with the memory of these processes; raises OSError when the disk cannot be
+        asked."""
         memory = psutil.virtual_memory()
         disk = psutil.disk_usage(self._data_dir)
         self.latest = Sample(
             cpu=Cpu(psutil.cpu_percent(None), cores(), psutil.getloadavg()),
             memory=Memory(
-                memory.total, memory.available, memory.used, memory.percent, _resident(workers)
+                memory.total, memory.available, memory.used, memory.percent, _resident(pids)
             ),
             disk=Disk(disk.total, disk.used, disk.free, disk.percent),
             network=self._network(),
@@ -201,9 +202,9 @@ def node_id(data_dir: str, make: Callable[[], str]) -> str:
     return kept
 
 
-def _resident(workers: tuple[int, ...]) -> int:
+def _resident(pids: tuple[int, ...]) -> int:
     total = 0
-    for pid in (os.getpid(), *workers):
+    for pid in pids:
         try:
             total += psutil.Process(pid).memory_info().rss
         except psutil.Error:

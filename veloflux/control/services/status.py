@@ -96,6 +96,8 @@ class WorkerSummary:
 class Details(Summary):
     """The summary, and every worker."""
 
+    node_id: str
+    is_leader: bool
     workers: tuple[WorkerSummary, ...]
 
 
@@ -118,6 +120,7 @@ class Status:
         self.fleet = fleet
         self.in_force = _NOTHING
         self.is_last_reload_good = False
+        self.node_id = ""
         self._checks = checks
         self._clock = clock
         self._now = now
@@ -175,7 +178,7 @@ class Status:
         return Summary(
             status=self.condition(),
             version=__version__,
-            uptime=self._since(self._started),
+            uptime=self.uptime,
             config_revision=self.in_force.snapshot.version,
             pools=len(self.in_force.snapshot.pools),
             backends=len(states),
@@ -187,7 +190,20 @@ class Status:
     def details(self) -> Details:
         summary = self.summary()
         shared = {name: getattr(summary, name) for name in Summary.__dataclass_fields__}
-        return Details(**shared, workers=tuple(map(self._worker, self.fleet.status())))
+        workers = tuple(map(self._worker, self.fleet.status()))
+        # There is no other node.
+        return Details(**shared, node_id=self.node_id, is_leader=True, workers=workers)
+
+    @property
+    def uptime(self) -> str:
+        """Since the start, as text like `12.5s`."""
+        return self._since(self._started)
+
+    def empty_pools(self) -> list[str]:
+        """The pools that nothing can be sent to."""
+        states = self._states()
+        pools = self.in_force.snapshot.pools
+        return [pool.name for pool in pools if not _has_usable(states, pool)]
 
     def _states(self) -> Mapping[tuple[str, str], BackendState]:
         """What checks and traffic have found; the checks come first where both have."""

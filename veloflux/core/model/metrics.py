@@ -180,6 +180,36 @@ REACTOR_LAG = Family(
     (),
     LAG_BUCKETS,
 )
+CONTROL_LAG = Family(
+    "veloflux_control_reactor_lag_seconds",
+    "histogram",
+    "The same of the daemon's own loop, which checks backends and answers the admin API.",
+    (),
+    LAG_BUCKETS,
+)
+CERTIFICATE_EXPIRY = Family(
+    "veloflux_certificate_expiry_timestamp_seconds",
+    "gauge",
+    "Until when a listener's certificate is good, in Unix time, by the first of its names.",
+    ("sni",),
+)
+STORE_DURATION = Family(
+    "veloflux_store_operation_duration_seconds",
+    "histogram",
+    "How long operations of the store took, with the wait for their turn.",
+    ("operation",),
+    LATENCY_BUCKETS,
+)
+STORE_ERRORS = Family(
+    "veloflux_store_errors_total", "counter", "Operations of the store that failed.", ("operation",)
+)
+ALERTS = Family("veloflux_alerts", "gauge", "Alerts that last.", ("severity",))
+ADMIN_REQUESTS = Family(
+    "veloflux_admin_requests_total",
+    "counter",
+    "Requests that the admin API answered.",
+    ("method", "code_class"),
+)
 CONFIG_INFO = Family(
     "veloflux_config_info", "gauge", "1, for the configuration in force.", ("version", "hash")
 )

@@ -14,6 +14,7 @@ from veloflux.control.services.status import BackendState
 from veloflux.core.policy.burn import BUDGET, Counts, Rule, burning
 
 Severity = Literal["info", "warning", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 
 DAY_S = 24 * 3600.0
 # Days before a certificate's end.

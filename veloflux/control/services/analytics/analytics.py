@@ -9,10 +9,11 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from veloflux.control.services.analytics.archive import HOUR_S, Archive
-from veloflux.control.services.analytics.bucket import Bucket, Kind
+from veloflux.control.services.analytics.bucket import Bucket, Cell, Kind
 from veloflux.control.services.analytics.query import PERIODS, Period, Report, beginning, report
-from veloflux.control.services.analytics.series import Series
-from veloflux.control.store.store import Store
+from veloflux.control.services.analytics.series import SECONDS, Series
+from veloflux.control.services.errors import UnavailableError
+from veloflux.control.store.store import Store, StoreError
 
 SAVE_S = 10
 # After its end, so that the minute that ended with the hour is stored.
@@ -56,11 +57,14 @@ class Analytics:
         await self._archive.save()
 
     async def report(self, period: Period, group_by: Kind) -> Report:
-        """What traffic was like; raises StoreError."""
+        """What traffic was like; raises UnavailableError."""
         now = self._wall()
         since = beginning(period, now)
         read = self._archive.hours if PERIODS[period][1] >= HOUR_S else self._archive.minutes
-        buckets = await read(since)
+        try:
+            buckets = await read(since)
+        except StoreError as error:
+            raise UnavailableError(f"What was counted cannot be read: {error}") from None
         result: Report = await self._in_thread(lambda: report(buckets, period, group_by, now))
         return result
 
@@ -71,6 +75,17 @@ class Analytics:
             if found.length_s >= seconds:
                 break
             found.add(second)
+        return found
+
+    def total(self, seconds: int) -> Cell:
+        """Of about so many seconds until now, six hours at most; before a restart, too."""
+        if seconds <= SECONDS:
+            return self.last(seconds).total
+        found = Cell()
+        since = self._wall() - seconds
+        for minute in (*self.series.minutes, self.series.minute):
+            if minute.at >= since:
+                found.add(minute.total)
         return found
 
     def _second(self) -> None:

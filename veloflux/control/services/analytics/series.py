@@ -5,7 +5,7 @@ is set makes no minute longer or shorter, but may give two the same name, which 
 whoever asks.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from veloflux.control.services.analytics.bucket import CODE_CLASSES, Bucket, Cell
@@ -15,7 +15,8 @@ from veloflux.core.model.metrics import Distribution, Sample, Tally
 MINUTE_S = 60
 # Seconds that are remembered; nobody stores them.
 SECONDS = 15 * 60
-# Names that a second and a minute keep of each kind.
+# Names that a bucket keeps of each kind: a second of the last minute, an older one, and a minute.
+RECENT_S, RECENT_NAMES = 60, 200
 SECOND_NAMES = 16
 MINUTE_NAMES = 50
 # Minutes whose totals are remembered, for who looks back over hours at every moment.
@@ -34,6 +35,9 @@ class Series:
         self._last = now
         self._second = Bucket(int(wall))
         self._connections: dict[int, int] = {}
+        # All since the start: in sum and by status, and what was turned away, by why.
+        self._whole = Bucket(int(wall))
+        self.security: Counter[str] = Counter()
         self._begin(now, wall)
 
     @property
@@ -51,6 +55,8 @@ class Series:
             elif add := _COUNTS.get(sample.family):
                 for bucket in both:
                     add(bucket, sample)
+            elif refusal := _SECURITY.get(sample.family):
+                self.security[refusal(sample)] += int(sample.value)
         for distribution in tally.distributions:
             if observe := _OBSERVES.get(distribution.family):
                 for bucket in both:
@@ -60,6 +66,13 @@ class Series:
     def forget(self, worker: int) -> None:
         """Its connections went with it."""
         self._connections.pop(worker, None)
+
+    def since_start(self) -> Bucket:
+        """All that was counted, in sum and by status."""
+        found = Bucket(self._whole.at)
+        for part in (self._whole, self._second):
+            _add_sums(found, part)
+        return found
 
     def resume(self, bucket: Bucket) -> bool:
         """Go on with a minute that was under way before a restart; whether it is the same one."""
@@ -80,8 +93,11 @@ class Series:
         for bucket in (second, self.minute):
             bucket.open_s += self.connections * passed
             bucket.peak = max(bucket.peak, self.connections)
-        second.cap(SECOND_NAMES)
+        _add_sums(self._whole, second)
+        second.cap(RECENT_NAMES)
         self.seconds.append(second)
+        if len(self.seconds) > RECENT_S:
+            self.seconds[-RECENT_S - 1].cap(SECOND_NAMES)
         self.minute.length_s += passed
         if now < self._minute_ends:
             return None
@@ -94,6 +110,13 @@ class Series:
     def _begin(self, now: float, wall: float) -> None:
         self.minute = Bucket(int(wall) // MINUTE_S * MINUTE_S)
         self._minute_ends = now + MINUTE_S - wall % MINUTE_S
+
+
+def _add_sums(whole: Bucket, part: Bucket) -> None:
+    whole.length_s += part.length_s
+    whole.total.add(part.total)
+    for status, cell in part.groups["status"].items():
+        whole.cell("status", status).add(cell)
 
 
 def _without_names(minute: Bucket) -> Bucket:
@@ -145,6 +168,11 @@ _COUNTS: dict[str, Callable[[Bucket, Sample], None]] = {
     metrics.HTTP_BYTES.name: _bytes,
     metrics.HTTP_RESPONSES.name: _responses,
     metrics.UPSTREAM_REQUESTS.name: _attempts,
+}
+_SECURITY: dict[str, Callable[[Sample], str]] = {
+    metrics.PROTOCOL_ERRORS.name: lambda _: "protocol_errors",
+    metrics.CONNECTIONS_REJECTED.name: lambda _: "connections_rejected",
+    metrics.RATELIMIT_DECISIONS.name: lambda sample: f"rate_{sample.labels[1]}",
 }
 _OBSERVES: dict[str, Callable[[Bucket, Distribution], None]] = {
     metrics.HTTP_DURATION.name: _durations,
