@@ -10,20 +10,20 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import blake2b
 from random import Random
 from typing import Any, TypeVar
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from veloflux import logs
-from veloflux.config.load import Loaded, load
+from veloflux.config.reader import Reader
+from veloflux.config.written import open_file
 from veloflux.control.api.allowance import Allowance
 from veloflux.control.api.app import admin_site, metrics_site
 from veloflux.control.api.call import Frame
@@ -34,22 +34,27 @@ from veloflux.control.api.site import AdminSite
 from veloflux.control.daemon import own_families
 from veloflux.control.metrics import Families, Metrics
 from veloflux.control.observatory import Observatory, store_observer
+from veloflux.control.services.configuration.configuration import BY_FILE, Configuration
+from veloflux.control.services.configuration.opening import Opening, open_with, where
+from veloflux.control.services.configuration.proposal import Proposer
+from veloflux.control.services.errors import Refusal
 from veloflux.control.services.operator import Operator
 from veloflux.control.services.status import Status
+from veloflux.control.store.file import NAME
 from veloflux.control.store.measured import Measured
 from veloflux.control.store.sqlite import SqliteStore
+from veloflux.control.store.store import StoreError
 from veloflux.control.store.thread import Thread
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import HEALTH_CHECK_DURATION
 from veloflux.core.model.node import Node
-from veloflux.core.model.traffic import Snapshot
 from veloflux.edge import names
-from veloflux.fleet.daemon import Daemon
+from veloflux.fleet.daemon import Daemon, StartError
 from veloflux.fleet.notify import Notify
 from veloflux.fleet.probes import Probes
 from veloflux.fleet.process import Processes
-from veloflux.fleet.reload import Reloader
 from veloflux.fleet.renewal import Renewal
+from veloflux.fleet.rollout import Rollout
 from veloflux.fleet.secret import node_secret
 from veloflux.fleet.sockets import Sockets
 from veloflux.fleet.supervisor import Supervisor
@@ -71,26 +76,33 @@ def build(reactor: Any, path: str) -> Daemon:
     Raises ConfigError, ListenError and StoreError.
     """
     path = os.path.abspath(path)
-    loaded = load(path, os.environ, keeps=True)
-    for warning in loaded.warnings:
+    database = Thread(reactor)
+    environ = os.environ.copy()
+    reader = Reader(os.path.dirname(path), environ, keeps=True)
+    opening, store = _open(path, reader, environ, database)
+    for warning in opening.loaded.warnings:
         _log.warn("{warning}", warning=warning)
-    node = loaded.node
+    node = opening.loaded.node
     _raise_descriptor_limit()
 
     def in_thread(work: Callable[[], _Result]) -> Deferred[_Result]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), work)
 
-    def read(version: int) -> Deferred[Loaded]:
-        # A large file takes seconds, in which the admin listener and the checks go on.
-        return in_thread(lambda: load(path, os.environ.copy(), version, keeps=True))
-
     names.install(reactor)
-    database = Thread(reactor)
-    store = SqliteStore(node.data_dir, database)
     sockets = Sockets()
     sockets.bind([listener.address for listener in node.snapshot.listeners], node.workers)
-    supervisor = Supervisor(reactor, Processes(reactor, lambda: reloader.node.log_level), sockets)
-    reloader = Reloader(node, supervisor, read, time.time)  # noqa: TID251  # the root knows it
+    supervisor = Supervisor(reactor, Processes(reactor, lambda: rollout.node.log_level), sockets)
+    rollout = Rollout(node, supervisor, time.time)  # noqa: TID251  # the root knows it
+    measured = Measured(store, reactor.seconds, store_observer(lambda: metrics))
+    configuration = Configuration(
+        opening,
+        measured,
+        Proposer(reader, opening.bootstrap),
+        rollout,
+        lambda: open_file(path),
+        in_thread,
+        time.time,  # noqa: TID251  # as above
+    )
 
     def checked(pool: str, backend: str, ok: bool, took_s: float) -> None:
         metrics.observe(HEALTH_CHECK_DURATION, (pool, backend), took_s)
@@ -103,7 +115,6 @@ def build(reactor: Any, path: str) -> Daemon:
         return own_families(status, observatory.certificates.found, observatory.alerts.open)
 
     metrics = Metrics(own, in_thread)
-    measured = Measured(store, reactor.seconds, store_observer(lambda: metrics))
     observatory = Observatory(
         reactor,
         measured,
@@ -113,7 +124,7 @@ def build(reactor: Any, path: str) -> Daemon:
         metrics,
         time.time,  # noqa: TID251  # as above
         in_thread,
-        refused=lambda: reloader.last.problems,
+        refused=lambda: rollout.last.problems,
     )
     supervisor.on_tally.append(metrics.merge)
     supervisor.on_worker_gone.append(metrics.forget)
@@ -123,10 +134,10 @@ def build(reactor: Any, path: str) -> Daemon:
         probes.configure(snapshot)
         metrics.configure(snapshot)
         observatory.configure(snapshot)
-        status.applied(snapshot, node.workers, _digest(snapshot))
+        status.applied(snapshot, node.workers, configuration.current().entry.digest)
 
-    reloader.on_applied.append(applied)
-    reloader.on_refused.append(status.refused)
+    rollout.on_applied.append(applied)
+    rollout.on_refused.append(status.refused)
 
     operator = Operator(in_thread, reactor.seconds)
     services = Services(status, metrics, observatory)
@@ -135,7 +146,7 @@ def build(reactor: Any, path: str) -> Daemon:
         operator.configure(node.admin, node.data_dir)
         supervisor.secret = node_secret(node.data_dir)
 
-    renewal = Renewal(reactor, reloader, in_thread, lambda: datetime.now(UTC))
+    renewal = Renewal(reactor, rollout, in_thread, lambda: datetime.now(UTC))
     console = _Console(reactor, probes, unlock, renewal, observatory, store, database)
     frame = Frame(
         services,
@@ -150,7 +161,46 @@ def build(reactor: Any, path: str) -> Daemon:
     if node.metrics_address is not None:
         console.serve("metrics are on", node.metrics_address, metrics_site(reactor, frame))
     atexit.register(_end)
-    return Daemon(reactor, supervisor, reloader, console, Notify(os.environ), _fail)
+    source = _Source(configuration)
+    return Daemon(reactor, supervisor, rollout, source, console, Notify(os.environ), _fail)
+
+
+def _open(
+    path: str, reader: Reader, environ: Mapping[str, str], database: Thread
+) -> tuple[Opening, SqliteStore]:
+    """Read what there is, the file and the store; what cannot be used leaves no trace.
+
+    Raises ConfigError and StoreError.
+    """
+    written = open_file(path)
+    directory = os.path.join(os.path.dirname(path), where(written, environ)[0])
+    now = time.time()  # noqa: TID251  # the root knows it
+    if not os.path.exists(os.path.join(directory, NAME)):
+        opening = open_with(written, reader, environ, None, now)
+        return opening, SqliteStore(opening.loaded.node.data_dir, database)
+    store = SqliteStore(os.path.normpath(directory), database)
+    return store.now(lambda found: open_with(written, reader, environ, found, now)), store
+
+
+class _Source:
+    """Where the daemon has its configurations from, and whom a signal asks."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+
+    async def start(self) -> None:
+        try:
+            await self._configuration.start()
+        except StoreError as error:
+            raise StartError(str(error)) from error
+
+    def reload(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._reload())
+
+    async def _reload(self) -> None:
+        # Why not, if not, is in the log.
+        with suppress(Refusal):
+            await self._configuration.reload(BY_FILE)
 
 
 class _Console:
@@ -207,12 +257,6 @@ class _Console:
         closing = Deferred.fromCoroutine(self._store.close())
         await closing.addTimeout(_CLOSING_S, self._reactor)
         self._database.stop()
-
-
-def _digest(snapshot: Snapshot) -> str:
-    """Tell one content from another, whatever its version."""
-    content = msgspec.msgpack.encode(replace(snapshot, version=0))
-    return blake2b(content, digest_size=8).hexdigest()
 
 
 def _raise_descriptor_limit() -> None:

@@ -319,6 +319,7 @@ def nodes(draw: st.DrawFn) -> Node:
         data_dir=draw(st.sampled_from(("/var/lib/veloflux", "/srv/a b", "/1"))),
         admin=admin,
         metrics_address=metrics,
+        authority=draw(st.sampled_from(("store", "file"))),
         log_level=draw(st.sampled_from(("debug", "info", "warn", "error", "critical"))),
         snapshot=draw(snapshots(taken)),
     )

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from veloflux.config.compose import MAX_ALIASED, MAX_DEPTH, MAX_ITEMS, MAX_NODES, PARSER, compose
 from veloflux.config.nodes import Node, locate
-from veloflux.config.plain import Reading
+from veloflux.config.plain import plain as as_document
 from veloflux.config.text import DocumentError
 
 
@@ -16,11 +16,11 @@ def plain(text: str, parser: type = PARSER) -> object:
     if faults:
         raise faults[0]
     assert root is not None
-    return Reading({}).plain(root)
+    return as_document(root)
 
 
 def shape(node: Node | None) -> object:
-    return None if node is None else Reading({}).plain(node)
+    return None if node is None else as_document(node)
 
 
 class Compose(SynchronousTestCase):

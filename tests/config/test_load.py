@@ -17,7 +17,8 @@ from tests.config.files import (
     with_pool,
     with_route,
 )
-from veloflux.config.load import MAX_PROBLEMS, Loaded, load, read
+from veloflux.config.examine import MAX_PROBLEMS
+from veloflux.config.load import Loaded, load, read
 from veloflux.config.problem import ConfigError
 from veloflux.core.model.address import Address
 from veloflux.core.model.node import Admin, Node

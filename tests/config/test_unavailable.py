@@ -18,7 +18,6 @@ _TLS = "{certificates: [{cert: a.pem, key: a.key}]}"
 
 # One for each row of the table.
 ASKED: tuple[tuple[str, str], ...] = (
-    ("authority", SMALLEST + "authority: store\n"),
     ("admin.tls", SMALLEST + f"admin: {{tls: {_TLS}}}\n"),
     ("pools[0].algorithm", with_pool("algorithm: adaptive")),
 )

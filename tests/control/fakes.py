@@ -24,7 +24,7 @@ class FakeFleet:
         self.lines_per_s = 0
         self.answers: Answers = {}
         self.workers = [
-            WorkerStatus(i, 1000 + i, state, 7, 1, 5, 50.0) for i, state in enumerate(states)
+            WorkerStatus(i, 1000 + i, state, 9, 7, 1, 5, 50.0) for i, state in enumerate(states)
         ]
 
     @property

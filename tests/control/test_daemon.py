@@ -25,7 +25,7 @@ class OwnFamiliesTests(SynchronousTestCase):
         self.checks = FakeChecks()
         self.status = Status(self.fleet, self.checks, lambda: 0.0, lambda: 1234.5)
         backends = (Backend(Address("a", 1)), Backend(Address("b", 1), enabled=False))
-        self.status.applied(Snapshot(7, (), (Pool("web", backends),), ()), 2, "abc")
+        self.status.applied(Snapshot(9, (), (Pool("web", backends),), (), revision=7), 2, "abc")
 
     def values(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         metrics = Metrics(lambda: own_families(self.status), lambda work: succeed(work()))

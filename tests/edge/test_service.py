@@ -185,7 +185,8 @@ class Close(SynchronousTestCase):
 
 class Commit(SynchronousTestCase):
     def snapshot(self, rig: Rig, **fields) -> Snapshot:
-        return replace(rig.snapshot, version=rig.snapshot.version + 1, **fields)
+        old = rig.snapshot
+        return replace(old, version=old.version + 1, revision=old.revision + 1, **fields)
 
     def test_requests_under_way_keep_what_routed_them(self) -> None:
         rig = Rig(self)

@@ -279,6 +279,7 @@ class Rig:
         self.log_path = case.mktemp()
         self.snapshot = Snapshot(
             version=1,
+            revision=1,
             listeners=(Listener("web", LISTENING, limits=Limits(**(limits or {})), **listener),),
             pools=pools,
             routes=routes,
@@ -311,7 +312,15 @@ class Rig:
 
     def change(self, cells: dict[str, dict[str, int]] | None = None, **fields: Any) -> None:
         """Apply a new version of the snapshot with these fields."""
-        self.apply(replace(self.snapshot, version=self.snapshot.version + 1, **fields), cells)
+        self.apply(
+            replace(
+                self.snapshot,
+                version=self.snapshot.version + 1,
+                revision=self.snapshot.revision + 1,
+                **fields,
+            ),
+            cells,
+        )
 
     # The ends
 

@@ -128,7 +128,7 @@ class ReloadTests(SystemTestCase):
                 text(good | {"listeners": [*good["listeners"], another]}),
             ):
                 daemon.reload(bad)
-                daemon.wait_for_log("version 1 stays in force")
+                daemon.wait_for_log("revision 1 stays in force")
                 self.assertEqual(self.metrics(daemon).sum(name), 0)
                 self.assertEqual(self.version(daemon), digest)
                 self.assertEqual(self.get(daemon.port()), (200, "one"))

@@ -301,12 +301,12 @@ class ReloadTests(Case):
         daemon = self.daemon(configuration(self.backend.address))
         text = configuration(self.backend.address, more="colour: red\n")
         daemon.reload(text.replace("    backends", "    algorithm: best\n    backends"))
-        daemon.wait_for_log("the configuration was not reloaded; version 1 stays in force")
+        daemon.wait_for_log("the configuration was not reloaded; revision 1 stays in force")
         self.assertIn("veloflux.yaml:7: pools[0].algorithm:", daemon.output)
         self.assertIn("veloflux.yaml:12: colour:", daemon.output)
         self.assertEqual(self.get(daemon.port()), "one")
         daemon.signal(signal.SIGHUP)
-        daemon.wait_for_log("the configuration was not reloaded; version 1 stays in force")
+        daemon.wait_for_log("the configuration was not reloaded; revision 1 stays in force")
 
     def test_listeners_come_and_go(self) -> None:
         text = configuration(self.backend.address)
@@ -327,7 +327,7 @@ class ReloadTests(Case):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             daemon.reload(text.replace("pools", f"  - address: 127.0.0.1:{port}\npools"))
-            daemon.wait_for_log("version 1 stays in force")
+            daemon.wait_for_log("revision 1 stays in force")
         self.assertIn(f"cannot listen on 127.0.0.1:{port}: another process", daemon.output)
         self.assertEqual(self.get(daemon.port()), "one")
 
@@ -335,7 +335,7 @@ class ReloadTests(Case):
         text = configuration(self.backend.address)
         daemon = self.daemon(text)
         daemon.reload(text + "data_dir: elsewhere\n")
-        daemon.wait_for_log("version 1 stays in force")
+        daemon.wait_for_log("revision 1 stays in force")
         self.assertIn("data_dir", daemon.output)
         self.assertIn("restart the daemon, or undo the change", daemon.output)
 

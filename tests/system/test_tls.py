@@ -228,7 +228,7 @@ class Files(TlsSystemTestCase):
         daemon.wait_for_log("has no certificate in PEM form")
         fresh = authority().issue("localhost")
         self.store("localhost", fresh)
-        daemon.wait_for_log("files were replaced; configuration 2 is in force")
+        daemon.wait_for_log("files were replaced, and are used from now on")
         self.assertEqual(self.serial(daemon.port()), fresh.certificate.serial_number)
         self.assertEqual(ask(client)[0], 200)
         self.assertNotIn("PRIVATE", daemon.output)

@@ -1,17 +1,47 @@
 """The validated file made into the model that the daemon runs on."""
 
 import os.path
+from collections.abc import Callable
+from typing import TypeVar
 
 from veloflux.config import listeners, policies, pools, resilience, routes, schema
 from veloflux.config import tls as secrecy
+from veloflux.config.section import Section
 from veloflux.config.shelf import Shelf
 from veloflux.core.model import node, tls, traffic
 from veloflux.core.model import policies as wants
 from veloflux.core.model import resilience as holds
 
+_Section = TypeVar("_Section", bound=Section)
+_Model = TypeVar("_Model")
+
+
+class Built:
+    """What was built of which section, which is kept for that; taken over from what was before."""
+
+    def __init__(self, before: "Built | None" = None) -> None:
+        self._before = {} if before is None else before._models
+        self._models: dict[int, tuple[Section, object]] = {}
+
+    def of(self, section: _Section, make: Callable[[_Section], _Model]) -> _Model:
+        """Return what `make` makes of the section, or has made before."""
+        found = self._before.get(id(section))
+        model = make(section) if found is None else found[1]
+        self._models[id(section)] = section, model
+        return model  # type: ignore[return-value]  # what `make` made of it before
+
+    def settle(self) -> None:
+        """Let go of what was before."""
+        self._before = {}
+
 
 def build(
-    configuration: schema.Configuration, shelf: Shelf, processors: int, version: int
+    configuration: schema.Configuration,
+    shelf: Shelf,
+    processors: int,
+    version: int,
+    revision: int,
+    built: Built,
 ) -> node.Node:
     """Return the node; relative paths start at the shelf's directory, `workers: auto` is
     `processors`. Raises OSError or ValueError for a file on the shelf that cannot be read."""
@@ -33,7 +63,8 @@ def build(
         ),
         metrics_address=configuration.metrics.address,
         log_level=configuration.logging.level,
-        snapshot=_snapshot(configuration, shelf, version),
+        snapshot=_snapshot(configuration, shelf, version, revision, built),
+        authority=configuration.authority,
     )
 
 
@@ -41,15 +72,25 @@ def _path(directory: str, path: str) -> str:
     return os.path.normpath(os.path.join(directory, path))
 
 
-def _snapshot(configuration: schema.Configuration, shelf: Shelf, version: int) -> traffic.Snapshot:
+def _snapshot(
+    configuration: schema.Configuration, shelf: Shelf, version: int, revision: int, built: Built
+) -> traffic.Snapshot:
     access = configuration.logging.access
+
+    def pool(section: pools.Pool) -> traffic.Pool:
+        # Of files, the content is part of the model.
+        if any(backend.tls is not None for backend in section.backends):
+            return _pool(section, shelf)
+        return built.of(section, lambda section: _pool(section, shelf))
+
     return traffic.Snapshot(
         version=version,
         listeners=tuple(_listener(each, shelf) for each in configuration.listeners),
-        pools=tuple(_pool(each, shelf) for each in configuration.pools),
-        routes=tuple(map(_route, configuration.routes)),
+        pools=tuple(map(pool, configuration.pools)),
+        routes=tuple(built.of(each, _route) for each in configuration.routes),
         access_log=None if access is None else _access_log(access, shelf.directory),
         tracing=configuration.logging.tracing,
+        revision=revision,
     )
 
 

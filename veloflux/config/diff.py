@@ -18,7 +18,7 @@ _SECRET = frozenset(("admin.password", "headers", "request_headers", "response_h
 _LONGEST = 200
 
 # Read when the daemon starts: a reload cannot bring a change of them about.
-_AT_START = ("data_dir", "admin.", "metrics.")
+_AT_START = ("data_dir", "authority", "admin.", "metrics.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ def _node(node: Node) -> dict[str, object]:
     return {
         "workers": node.workers,
         "data_dir": node.data_dir,
+        "authority": node.authority,
         **_flat(node.admin, "admin."),
         "metrics.address": node.metrics_address,
         "logging.level": node.log_level,

@@ -21,6 +21,8 @@ def dump(node: Node) -> str:
     """Return the YAML text; `load(dump(node))` with the version of its snapshot equals `node`."""
     snapshot = node.snapshot
     file: dict[str, object] = {"workers": node.workers, "data_dir": node.data_dir}
+    if node.authority != "store":
+        file["authority"] = node.authority
     sections = {
         "admin": changed(node.admin),
         "metrics": {} if node.metrics_address is None else {"address": str(node.metrics_address)},

@@ -146,8 +146,8 @@ class Pool(Section):
         "null: none; `{}` or `true`: with the defaults.",
         json_schema_extra=or_boolean,
     )
-    backends: list[Backend] = Field(
-        min_length=1, max_length=10_000, description="At least one, each address once."
+    backends: list[Backend] = option(
+        [], "Each address once; without any, every request is answered 503.", max_length=10_000
     )
     health_check: HealthCheck | None = option(
         None, "null: none, every backend counts as healthy; `{}`: a check with the defaults."

@@ -22,7 +22,7 @@ Code = Literal[
 class Problem:
     """One error or warning; `line` and `column` count from 1, 0 where there is none.
 
-    `path` is the dotted path of the key, empty for errors of syntax.
+    `path` is the dotted path of the key, empty for errors of syntax; `loc` the same in parts.
     """
 
     file: str
@@ -31,6 +31,13 @@ class Problem:
     message: str
     column: int = 0
     code: Code = "value"
+    loc: Loc = ()
+
+    @property
+    def pointer(self) -> str:
+        """Where it is, as a JSON Pointer (RFC 6901)."""
+        parts = (str(part).replace("~", "~0").replace("/", "~1") for part in self.loc)
+        return "".join(f"/{part}" for part in parts)
 
     def __str__(self) -> str:
         place = self.file

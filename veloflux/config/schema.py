@@ -133,11 +133,11 @@ class Configuration(Section):
         "var",
         "Directory for state and secrets, relative to this file's; made with mode 0700.",
     )
-    authority: Literal["file", "store"] = option(
-        "file",
-        "`file`: this file rules, and the API may read the configuration but not write it. "
-        "`store`: the file seeds an empty store, then the API rules; it becomes the default when "
-        "it comes.",
+    authority: Literal["store", "file"] = option(
+        "store",
+        "`store`: this file seeds an empty store, then the API rules; a reload takes the file as a "
+        "new revision when it has changed. `file`: this file rules, and the API may read the "
+        "configuration but not write it.",
     )
     admin: Admin = Field(default_factory=Admin, description="The admin listener.")
     metrics: Metrics = Field(default_factory=Metrics, description="A listener for metrics.")

@@ -46,7 +46,7 @@ def own_families(
             for pool, backend, actual in backends
             for state in _STATES
         }
-        version = (str(in_force.snapshot.version), in_force.digest)
+        version = (str(in_force.snapshot.revision), in_force.digest)
         build = (__version__, platform.python_version(), twisted_version, ssl.OPENSSL_VERSION)
         return (
             (metrics.UPSTREAM_STATE, states),

@@ -20,7 +20,7 @@ _DASH = "-"
 _UNQUOTED = re.compile(r'["\\]|[^ -~]')
 
 Line = Callable[[Outcome, float, float, str, int], str]
-"""Of an outcome, the Unix time of its end, its seconds, its termination, the snapshot's version."""
+"""Of an outcome, the Unix time of its end, its seconds, its termination, and the revision."""
 
 
 def json_line(outcome: Outcome, wall: float, total: float, termination: str, version: int) -> str:

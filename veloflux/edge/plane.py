@@ -56,7 +56,7 @@ class Plane:
         self.table: Table[Lane] = Table()
         self.pools: dict[str, Pool] = {}
         self.trusts = Trusts()
-        self.version = 0
+        self.version = self.revision = 0
         # Is told of a backend that our traffic has found bad: pool, backend, seconds, reason.
         self.on_ejected: Callable[[str, str, float, str], None] = lambda *_: None
         # How many workers there are, and what they see of each other.
@@ -135,7 +135,7 @@ class Plane:
             self.counted.append(tally)
         if self.lines is not None:
             self.lines.append(
-                self.line(outcome, self._offset + now, total, termination, self.version)
+                self.line(outcome, self._offset + now, total, termination, self.revision)
             )
 
     def record_relayed(self, outcome: Outcome, now: float, termination: str) -> None:
@@ -146,7 +146,7 @@ class Plane:
         if self.lines is not None:
             total = now - outcome.started
             self.lines.append(
-                self.line(outcome, self._offset + now, total, termination, self.version)
+                self.line(outcome, self._offset + now, total, termination, self.revision)
             )
 
     def take(self) -> Counted:

@@ -190,7 +190,7 @@ class Service:
         plane.pools = prepared.pools
         plane.trusts.retain(each.tls for pool in snapshot.pools for each in pool.backends)
         plane.table = prepared.table
-        plane.version = version
+        plane.version, plane.revision = version, snapshot.revision
         plane.tracing = self._trace_bits if snapshot.tracing else None
         self._waste.extend(self._lanes.values())
         self._lanes = prepared.lanes

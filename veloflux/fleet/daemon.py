@@ -19,7 +19,7 @@ from veloflux.core.model.node import Node
 from veloflux.fleet.bind import ListenError
 from veloflux.fleet.messages import DRAIN_DEADLINE_S
 from veloflux.fleet.notify import Notify
-from veloflux.fleet.reload import Reloader, ReloadError
+from veloflux.fleet.rollout import Rollout
 from veloflux.fleet.signals import Signals
 from veloflux.fleet.supervisor import RolloutError, Supervisor
 
@@ -29,6 +29,16 @@ SAME_SIGNAL_S = 0.1
 
 class StartError(Exception):
     """Something beside the workers cannot start."""
+
+
+class Source(Protocol):
+    """Where configurations come from."""
+
+    async def start(self) -> None:
+        """Bring the first into force; raises ListenError or RolloutError."""
+
+    def reload(self) -> Deferred[None]:
+        """Bring what the file says now into force, or say in the log why not."""
 
 
 class Company(Protocol):
@@ -53,14 +63,16 @@ class Daemon(Service):
         self,
         reactor: Any,
         supervisor: Supervisor,
-        reloader: Reloader,
+        rollout: Rollout,
+        source: Source,
         company: Company,
         notify: Notify,
         fail: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._supervisor = supervisor
-        self._reloader = reloader
+        self._rollout = rollout
+        self._source = source
         self._company = company
         self._notify = notify
         self._fail = fail
@@ -70,12 +82,12 @@ class Daemon(Service):
         self._asked_at = 0.0
         self._has_started = False
         self._is_stopping = False
-        reloader.on_applied.append(self._applied)
+        rollout.on_applied.append(self._applied)
 
     def startService(self) -> None:
         """Start the workers; the log says when they serve."""
         super().startService()
-        logs.limit(self._reloader.node.log_level)
+        logs.limit(self._rollout.node.log_level)
         # When the loop runs, Twisted has installed its handlers, and ours replace them.
         self._reactor.callWhenRunning(self._signals.install)
         self._reactor.callWhenRunning(self._start)
@@ -112,9 +124,9 @@ class Daemon(Service):
             self._company.start()
         except (OSError, ValueError) as error:
             raise StartError(str(error)) from error
-        await self._reloader.start()
+        await self._source.start()
         self._has_started = True
-        node, status = self._reloader.node, self._supervisor.status()
+        node, status = self._rollout.node, self._supervisor.status()
         for listener in node.snapshot.listeners:
             self._log.info(
                 "listening on {address} ({protocol})",
@@ -124,7 +136,7 @@ class Daemon(Service):
         summary = (
             f"VeloFlux {__version__} serving: {_count(len(status), 'worker')}, "
             f"{_count(len(node.snapshot.listeners), 'listener')}, configuration "
-            f"{self._supervisor.version}"
+            f"{node.snapshot.revision}"
         )
         self._log.info("{summary}", summary=summary)
         self._notify.ready(summary)
@@ -162,12 +174,12 @@ class Daemon(Service):
         self._log.info("{signal}: reading the configuration again", signal=signal.SIGHUP.name)
         self._notify.reloading(self._reactor.seconds())
         self._reopen()
-        self._reloader.reload().addBoth(self._reloaded)
+        self._source.reload().addBoth(self._reloaded)
 
     def _reloaded(self, result: object) -> None:
-        if isinstance(result, Failure) and not result.check(ReloadError):
+        if isinstance(result, Failure):
             self._log.failure("the reload failed", result)
-        self._notify.ready(f"serving configuration {self._supervisor.version}")
+        self._notify.ready(f"serving configuration {self._rollout.node.snapshot.revision}")
 
     def _reopen(self) -> None:
         self._log.info("log files are opened anew")

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from veloflux.config.renew import Marks, Renewed, marks, renew
 from veloflux.core.model.node import Node
-from veloflux.fleet.reload import Reloader
+from veloflux.fleet.rollout import Rollout
 
 LOOK_S = 3.0
 # What will expire is said again after so long.
@@ -29,12 +29,12 @@ class Renewal:
     def __init__(
         self,
         clock: IReactorTime,
-        reloader: Reloader,
+        rollout: Rollout,
         in_thread: Callable[[Callable[[], Renewed | None]], "Deferred[Renewed | None]"],
         now: Callable[[], datetime],
     ) -> None:
         self._clock = clock
-        self._reloader = reloader
+        self._rollout = rollout
         self._in_thread = in_thread
         self._now = now
         self._seen: Marks | None = None
@@ -52,7 +52,7 @@ class Renewal:
             self._loop.stop()
 
     def _look(self) -> "Deferred[None]":
-        work = Deferred.fromCoroutine(self._reloader.renew(self._find))
+        work = Deferred.fromCoroutine(self._rollout.renew(self._find))
         return work.addErrback(lambda failure: self._log.failure("renewing failed", failure))
 
     async def _find(self, node: Node) -> Node:

@@ -22,7 +22,7 @@ from veloflux.fleet.bind import ListenError, bind, explain
 BACKLOG = 65_535
 
 
-def _shut(sock: socket.socket) -> None:
+def shut(sock: socket.socket) -> None:
     """End the listening also for a worker's copy: closing ours would leave that one listening."""
     with suppress(OSError):  # one that does not listen yet
         sock.shutdown(socket.SHUT_RDWR)
@@ -48,8 +48,8 @@ class Sockets:
             self._cut(before)
             raise
 
-    def listen(self) -> None:
-        """Let connections come in, on every socket.
+    def listen(self) -> list[socket.socket]:
+        """Let connections come in, on every socket; returns those that did not listen before.
 
         Raises ListenError, and then the sockets that did not listen before are shut for good.
         """
@@ -64,9 +64,10 @@ class Sockets:
                 sock.listen(BACKLOG)
             except OSError as error:
                 for _, other in silent:
-                    _shut(other)
+                    shut(other)
                 why = explain(address, error)
                 raise ListenError(f"cannot listen on {address}: {why}") from error
+        return [sock for _, sock in silent]
 
     def retain(self, addresses: Iterable[Address], workers: int) -> None:
         """Close every socket but those."""

@@ -1,12 +1,13 @@
 """Changes what all workers serve by, and knows how they are.
 
 A snapshot reaches the workers in two steps. All prepare it; if one refuses or stays silent, nobody
-commits and the old one stands. Once it is decided, every worker commits, and one that starts later
-is given the decided snapshot. So no two workers serve by different ones for longer than it takes
-to deliver a message, and nothing is ever half-applied.
+commits and the old one stands. Then whoever asked for it may make it last, or refuse. Once that is
+done it is decided: every worker commits, and one that starts later is given the decided snapshot.
+So no two workers serve by different ones for longer than it takes to deliver a message, and nothing
+is ever half-applied.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from twisted.internet.defer import Deferred
@@ -38,7 +39,7 @@ from veloflux.fleet.messages import (
     Watch,
 )
 from veloflux.fleet.process import Spawner
-from veloflux.fleet.sockets import Sockets
+from veloflux.fleet.sockets import Sockets, shut
 from veloflux.fleet.tickets import Rotation
 from veloflux.fleet.worker import START_DEADLINE_S, State, Worker
 
@@ -58,6 +59,7 @@ class WorkerStatus:
     pid: int
     state: State
     version: int
+    revision: int
     restarts: int
     connections: int
     started: float
@@ -133,6 +135,7 @@ class Supervisor:
                 worker.pid,
                 worker.state,
                 worker.version,
+                worker.revision,
                 restarts.get(worker.index, 0),
                 worker.connections,
                 worker.started,
@@ -140,11 +143,17 @@ class Supervisor:
             for worker in self._crew.everybody
         )
 
-    async def apply(self, snapshot: Snapshot, workers: int) -> None:
+    async def apply(
+        self,
+        snapshot: Snapshot,
+        workers: int,
+        decide: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         """Bring a snapshot to so many workers; returns when all that live have applied it.
 
-        One at a time: the caller waits before the next. Raises ListenError or RolloutError, and
-        then nothing changed.
+        `decide` is awaited when all have prepared it, and before any of them commits. One snapshot
+        at a time: the caller waits before the next. Raises ListenError, RolloutError or what
+        `decide` raises, and then nothing changed.
         """
         assert not self._is_rolling_out, "one snapshot at a time"
         if self.is_draining:
@@ -155,7 +164,16 @@ class Supervisor:
         self._tickets.start()
         try:
             self._sockets.bind(addresses, workers)
-            await self._commit(snapshot, workers, await self._prepare(snapshot, workers))
+            prepared = await self._prepare(snapshot, workers)
+            opened = self._sockets.listen()
+            try:
+                if decide is not None:
+                    await decide()
+            except Exception:
+                for sock in opened:
+                    shut(sock)
+                raise
+            await self._commit(snapshot, workers, prepared)
         finally:
             self._is_rolling_out = False
             self._close_unused()
@@ -217,12 +235,13 @@ class Supervisor:
         problem = "the daemon is draining" if self.is_draining else _problem(outcome)
         if problem:
             raise RolloutError(problem)
-        self._sockets.listen()
         return outcome.agreed
 
     async def _commit(self, snapshot: Snapshot, workers: int, prepared: list[Worker]) -> None:
         """Decide for the snapshot: from here on there is no way back."""
         self._snapshot = snapshot
+        if self.is_draining:
+            return  # nobody will serve by it before the next start
         self._marks.keep(snapshot)
         self._cells = self._allotment.assign(snapshot.pools)
         voters = [worker for worker in self._crew.members if worker.index < workers]

@@ -50,6 +50,7 @@ class Worker:
         self.pid = 0
         self.state = State.STARTING
         self.version = 0
+        self.revision = 0
         self.connections = 0
         # How often it was looked at since its last word: see `Watchdog`.
         self.silent_looks = 0
@@ -57,6 +58,7 @@ class Worker:
         self._clock = clock
         self._sockets = sockets
         self._given: dict[str, object] = {}
+        self._committed: Snapshot | None = None
         self._process: Process | None = None
         self._too_late = clock.callLater(START_DEADLINE_S, self._give_up)
 
@@ -102,11 +104,14 @@ class Worker:
         """Make it serve by a snapshot it has; it lets go of the sockets of removed listeners."""
         wanted = {str(listener.address) for listener in snapshot.listeners}
         self._given = {name: sock for name, sock in self._given.items() if name in wanted}
+        self._committed = snapshot
         self.send(Commit(snapshot.version, cells))
 
     def applied(self, version: int) -> None:
         """Note that it serves by this version."""
         self.version = version
+        if self._committed is not None and self._committed.version == version:
+            self.revision = self._committed.revision
         if self.state is State.STARTING:
             self._become(State.SERVING)
 

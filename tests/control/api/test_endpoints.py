@@ -19,7 +19,7 @@ class CoreTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.api = Api()
         pool = Pool("web", (Backend(Address("a", 1)), Backend(Address("b", 1))))
-        self.api.status.applied(Snapshot(7, (), (pool,), ()), 1, "abc")
+        self.api.status.applied(Snapshot(9, (), (pool,), (), revision=7), 1, "abc")
 
     def test_the_root_tells_the_version(self) -> None:
         expected = {"status": f"VeloFlux {__version__}", "version": __version__}

@@ -21,7 +21,7 @@ class StatusTestCase(SynchronousTestCase):
         self.status = Status(self.fleet, self.checks, lambda: self.time, lambda: 1e9)
 
     def apply(self, *pools: Pool, workers: int = 2) -> None:
-        self.status.applied(Snapshot(7, (), pools, (Route("app"),)), workers, "abc")
+        self.status.applied(Snapshot(9, (), pools, (Route("app"),), revision=7), workers, "abc")
 
 
 class ConditionTests(StatusTestCase):

@@ -69,7 +69,13 @@ def _backends(pool: Pool, loc: Loc, own: _Own) -> Iterator[Finding]:
                 f"{backend.address} is {dotted(listener)}: requests would go in a circle",
                 "advice",
             )
-    if not any(backend.enabled and backend.weight for backend in pool.backends):
+    if not pool.backends:
+        yield Finding(
+            (*loc, "backends"),
+            f"{quote(pool.name)} has none: every request for it is refused",
+            "advice",
+        )
+    elif not any(backend.enabled and backend.weight for backend in pool.backends):
         yield Finding(
             (*loc, "backends"),
             f"all of {quote(pool.name)} are disabled or have weight 0: every request is refused",

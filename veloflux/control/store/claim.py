@@ -53,9 +53,16 @@ class Claim:
 
 
 def _make(directory: str) -> None:
+    parent = os.path.dirname(os.path.abspath(directory))
     if not os.path.isdir(directory):
-        os.makedirs(directory, 0o700)
-        sync_directory(os.path.dirname(os.path.abspath(directory)))
+        os.makedirs(parent, exist_ok=True)
+        os.mkdir(directory, 0o700)
+        made = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            give_to_owner(made, parent)
+        finally:
+            os.close(made)
+        sync_directory(parent)
     mode = os.stat(directory).st_mode
     # Whoever can write to it could put another file in place of ours.
     if mode & 0o022:

@@ -1,6 +1,7 @@
 """What one daemon needs beside its traffic: processes, places, the admin listener."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from veloflux.core.model.address import Address
 from veloflux.core.model.traffic import Snapshot
@@ -24,7 +25,10 @@ class Admin:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The whole configuration; `workers` is a resolved count, `data_dir` an absolute path."""
+    """The whole configuration; `workers` is a resolved count, `data_dir` an absolute path.
+
+    `authority` is who changes what is about traffic: the API by the store, or the file.
+    """
 
     workers: int
     data_dir: str
@@ -32,3 +36,4 @@ class Node:
     metrics_address: Address | None
     log_level: str
     snapshot: Snapshot
+    authority: Literal["store", "file"] = "store"

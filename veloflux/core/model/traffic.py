@@ -221,7 +221,8 @@ class AccessLog:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a worker needs to know, at one version; immutable.
+    """All that a worker needs to know; immutable. `version` counts what was tried with workers,
+    `revision` is the number that people know the configuration by: the same with renewed files.
 
     `workers` is how many processes share each listener's `max_connections`; `access_log` None
     means that none is written. `secret` signs what clients bring back; it is the node's, and no
@@ -236,3 +237,4 @@ class Snapshot:
     workers: int = 1
     tracing: bool = False
     secret: bytes = field(default=b"", repr=False)
+    revision: int = 0

@@ -1,0 +1,1 @@
+"""What the daemon serves: numbered revisions, and every way to change them."""
