@@ -14,8 +14,8 @@ from hpack import Encoder
 
 from veloflux.core.model.traffic import Limits
 from veloflux.core.wire.http2 import frames
-from veloflux.core.wire.http2.connection import Connection
 from veloflux.core.wire.http2.events import Requested
+from veloflux.core.wire.http2.server import Server
 from veloflux.core.wire.http2.settings import Terms
 
 ROUNDS = 7
@@ -64,7 +64,7 @@ def requests(path: int = 1, agent: int = 1) -> list[bytes]:
 
 
 def ours(wire: Sequence[bytes]) -> None:
-    connection = Connection(Limits(), Terms(), 0.0)
+    connection = Server(Limits(), Terms(), 0.0)
     connection.receive(HELLO, 0.0)
     connection.take()
     for number, data in enumerate(wire):

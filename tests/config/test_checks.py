@@ -78,6 +78,15 @@ class Listening(Checks):
         )
         self.fine(with_listener("h2c: true"))
 
+    def test_shared_connections_have_no_one_client(self) -> None:
+        text = SMALLEST.replace("name: app\n", "name: app\n    protocol: h2\n")
+        self.fine(text)
+        self.error(
+            text.replace("protocol: h2\n", "protocol: h2\n    proxy_protocol: v2\n"),
+            "pools[0].proxy_protocol",
+            "shared by clients",
+        )
+
     def test_headers_that_anybody_may_send_are_pointed_out(self) -> None:
         """S27"""
         proxies = "proxy_protocol: true, trusted_proxies: [10.0.0.0/8]"

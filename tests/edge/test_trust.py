@@ -240,8 +240,8 @@ class Shared(SynchronousTestCase):
         for name in ("a", "b"):
             trusts.of(BackendTls(ca=CA, server_name=name), Address("10.0.0.1", 1))
         self.assertEqual(len(trusts._contexts), 1)
-        trusts.retain([BackendTls(ca=CA, server_name="c")])
+        trusts.retain([(BackendTls(ca=CA, server_name="c"), "http1")])
         self.assertEqual(len(trusts._contexts), 1)
-        trusts.retain([None])
+        trusts.retain([(None, "http1")])
         self.assertEqual(trusts._contexts, {})
         self.assertEqual(len(shown), 2)

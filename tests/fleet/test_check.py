@@ -1,3 +1,8 @@
+from typing import Any
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
 from twisted.internet.error import ConnectBindError, ConnectionRefusedError, DNSLookupError
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -7,11 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from veloflux import __version__
 from veloflux.core.model.address import Address
 from veloflux.core.model.traffic import HealthCheck
+from veloflux.core.wire.http2.error import Code
+from veloflux.core.wire.http2.frames import SETTINGS, frame, reset
 from veloflux.fleet.check import MAX_ANSWER_BYTES, Check, Verdict
 
 HTTP = HealthCheck(path="/up?deep=1", expected_status=((200, 299), (401, 401)))
 TCP = HealthCheck(type="tcp")
 BACKEND = Address("192.0.2.7", 8000)
+HELLO = frame(SETTINGS, 0, 0)
 
 
 class CheckTestCase(SynchronousTestCase):
@@ -170,3 +178,44 @@ class TcpTests(CheckTestCase):
         self.assertTrue(transport.disconnected)
         self.close(protocol)
         self.assertEqual(self.verdicts, [])
+
+
+class Http2Tests(CheckTestCase):
+    def ask(self, **fields: Any) -> tuple[Protocol, StringTransport, H2Connection]:
+        check = Check(self.reactor, BACKEND, HTTP, self.verdicts.append, protocol="h2", **fields)
+        protocol, transport = self.connect(check)
+        backend = H2Connection(H2Configuration(client_side=False, header_encoding=None))
+        backend.initiate_connection()
+        return protocol, transport, backend
+
+    def test_judges_by_the_expected_statuses(self) -> None:
+        for status, ok in ((200, True), (503, False)):
+            with self.subTest(status=status):
+                self.verdicts.clear()
+                protocol, transport, backend = self.ask()
+                found = backend.receive_data(transport.value())
+                [request] = [each for each in found if isinstance(each, RequestReceived)]
+                head = dict(request.headers)
+                self.assertEqual((head[b":method"], head[b":path"]), (b"GET", b"/up?deep=1"))
+                self.assertEqual(head[b":authority"], b"192.0.2.7:8000")
+                backend.send_headers(1, [(":status", "103")])
+                backend.send_headers(1, [(":status", str(status))], end_stream=True)
+                for octet in backend.data_to_send():
+                    protocol.dataReceived(bytes((octet,)))
+                self.assertEqual(self.verdicts, [Verdict(ok, f"answered with status {status}")])
+                self.assertTrue(transport.disconnecting)
+                self.close(protocol)
+
+    def test_what_is_no_answer_is_a_failure(self) -> None:
+        for wire, why in (
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", "its answer is not HTTP/2"),
+            (HELLO + reset(1, Code.REFUSED_STREAM), "it cancelled the request"),
+            (HELLO + b"\0\0\1\1\5\0\0\0\1\xff", "its answer is not HTTP/2"),
+        ):
+            with self.subTest(why=why):
+                self.verdicts.clear()
+                protocol, transport, _ = self.ask()
+                protocol.dataReceived(wire)
+                self.assertEqual(self.verdicts, [Verdict(False, why)])
+                self.assertTrue(transport.disconnected)
+                self.close(protocol)

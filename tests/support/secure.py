@@ -146,9 +146,16 @@ class SecureBackend(Backend):
         super().__init__(reactor, address)
         self.show(issued(address.host))
 
-    def show(self, shown: Issued, clients: Authority | None = None) -> None:
-        """Use a certificate from now on, and ask for clients' of that authority."""
+    def show(
+        self, shown: Issued, clients: Authority | None = None, alpn: bytes | None = b"h2"
+    ) -> None:
+        """Use a certificate from now on, and ask for clients' of that authority; agree on `alpn`
+        with those who offer it."""
         self.context = SSL.Context(SSL.TLS_METHOD)
+        if alpn is not None:
+            self.context.set_alpn_select_callback(
+                lambda _, offered: alpn if alpn in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+            )
         self.context.use_certificate(shown.certificate)
         self.context.use_privatekey(shown.key)
         if clients is not None:

@@ -182,6 +182,7 @@ def _pool(pool: pools.Pool, shelf: Shelf) -> traffic.Pool:
             max_idle=pool.keepalive.max_idle, idle_timeout_s=pool.keepalive.idle_timeout
         ),
         proxy_protocol=pool.proxy_protocol,
+        protocol=pool.protocol,
     )
 
 

@@ -132,6 +132,11 @@ class Pool(Section):
     """Backends that serve the same thing."""
 
     name: Name = Field(description="Unique name.", examples=["app"])
+    protocol: Literal["http1", "h2"] = option(
+        "http1",
+        "What its backends speak: `http1`, or `h2` for HTTP/2 (over TLS by ALPN, in clear text "
+        "from the first byte), as gRPC needs it. A tcp listener relays whatever is spoken.",
+    )
     algorithm: Algorithm = option(
         "round_robin",
         "How a backend is chosen. `least_connections`, `wrr` and `p2c` are accepted for "

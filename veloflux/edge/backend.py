@@ -13,6 +13,7 @@ from veloflux.edge.board import Cell
 from veloflux.edge.deadlines import Deadlines
 from veloflux.edge.ejection import Ejection
 from veloflux.edge.histogram import Histogram
+from veloflux.edge.http2.multiplex import Multiplex
 from veloflux.edge.tally import CODE_CLASSES, Counted, by_class, distribution
 from veloflux.edge.trust import Trust
 
@@ -35,6 +36,7 @@ class Backend:
         self, pool: "Pool", model: BackendModel, since: float, deadlines: Deadlines
     ) -> None:
         self.pool = pool
+        self._deadlines = deadlines
         self.model = model
         self.name = str(model.address)
         self.text = f'"pool":{pool.text},"backend":{json.dumps(self.name)}'
@@ -48,6 +50,8 @@ class Backend:
         self.since = since
         self.cell: Cell | None = None
         self.idle: list[Upstream] = []
+        # For HTTP/2, whose connections are shared; None for HTTP/1.1.
+        self.multiplex: Multiplex | None = None
         self.answers = [0] * len(CODE_CLASSES)
         self.durations = Histogram(LATENCY_BOUNDS)
         self.latency = PeakEwma()
@@ -68,9 +72,13 @@ class Backend:
         before, self.model = self.model, model
         self.address = model.address
         self.trust = self.pool.trust_of(model)
-        if before.tls != model.tls:
-            # Those kept are with who was trusted before.
+        if before.tls != model.tls or self.pool.is_multiplexed != (self.multiplex is not None):
+            # Those kept are with who was trusted before, or speak another version.
             self.close_idle()
+        if not self.pool.is_multiplexed:
+            self.multiplex = None
+        elif self.multiplex is None:
+            self.multiplex = Multiplex(self, self.pool.reactor, self._deadlines)
         self.weight = model.weight
         self.backup = model.backup
         self.enabled = model.enabled
@@ -133,6 +141,9 @@ class Backend:
         self.close_idle()
 
     def close_idle(self) -> None:
-        """Keep none of the connections that are kept."""
+        """Keep none of the connections that are kept; those that are shared end with their last
+        request."""
         for upstream in self.idle[:]:
             upstream.close()
+        if self.multiplex is not None:
+            self.multiplex.close_idle()

@@ -26,6 +26,7 @@ from veloflux.edge.backend import Backend
 from veloflux.edge.carrier import Carrier
 from veloflux.edge.compression import Recoding
 from veloflux.edge.deadlines import NEVER, Timed
+from veloflux.edge.http2.call import Call
 from veloflux.edge.lane import Lane
 from veloflux.edge.mirror import Copy, Mirroring
 from veloflux.edge.outcome import Outcome
@@ -63,6 +64,7 @@ class Bridge(Carrier, Outcome, Timed):
         "_lines",
         "_may_keep",
         "_prelude",
+        "_sent",
         "_tried",
         "_upload",
         "answered_at",
@@ -101,6 +103,7 @@ class Bridge(Carrier, Outcome, Timed):
     _trace = b""
     _tunnel: Tunnel | None = None
     _has_begun = False
+    _was_refused = False
     _pause: IDelayedCall | None = None
 
     def __init__(
@@ -128,13 +131,15 @@ class Bridge(Carrier, Outcome, Timed):
         self.last_backend: Backend | None = None
         self._tried: tuple[Backend, ...] = ()
         self.cookie = b""
-        self.upstream: Upstream | None = None
+        self.upstream: Upstream | Call | None = None
         self.copy: Copy | None = None
         self.recoding: Recoding | None = None
         self._upload: Valve | None = None
         self._download: Valve | None = None
-        # What was sent of the body, while the request may have to be sent again; else None.
+        # What was sent of the body, while the request may have to be sent again; else None. And its
+        # decoder, once there was any.
         self._kept: bytearray | None = None
+        self._sent: Body | None = None
         self._may_keep = self._has_more = self._is_over = False
 
     # The way there
@@ -147,11 +152,15 @@ class Bridge(Carrier, Outcome, Timed):
         self._prelude = prelude
         if pool.sticky is not None:
             self._hide_cookie(pool.sticky)
-        if not self.is_sent and pool.model.retries.attempts and exchange.may_repeat(self.head):
+        if not self.is_sent and (
+            pool.is_multiplexed or (pool.model.retries.attempts and exchange.may_repeat(self.head))
+        ):
             self._kept = bytearray()
         if pool.timeouts.total_s:
             self.plane.deadlines.arm(self, self.started + pool.timeouts.total_s)
-        if self.lane.mirroring is None:
+        if self.accept is not None and pool.is_multiplexed:
+            self.gave_up(exchange.NO_TUNNEL)
+        elif self.lane.mirroring is None:
             self.carry(self.started)
         else:
             self._carry_and_copy(self.lane.mirroring, lines)
@@ -183,7 +192,7 @@ class Bridge(Carrier, Outcome, Timed):
     def preface_for(self, version: ProxyProtocol) -> bytes:
         return preface_of(self.downstream, version)
 
-    def attached(self, upstream: Upstream, now: float) -> None:
+    def attached(self, upstream: Upstream | Call, now: float) -> None:
         self._dialling = None
         self.upstream = upstream
         upstream.bridge = self
@@ -193,13 +202,12 @@ class Bridge(Carrier, Outcome, Timed):
             authority = upstream.backend.authority
             prelude = self.lane.stages.prelude(head, authority, self._lines)
         tracing = self.plane.tracing
-        if tracing is None:
-            upstream.transport.write(b"".join((prelude, self.request_id, b"\r\n\r\n")))
+        line = b"" if tracing is None else self._trace_line(tracing)
+        if self._sent is None:
+            upstream.ask(prelude, self.request_id, line)
         else:
-            line = self._trace_line(tracing)
-            upstream.transport.write(b"%b%b\r\n%b\r\n" % (prelude, self.request_id, line))
-        if self._kept:
-            upstream.transport.write(bytes(self._kept))
+            assert self._kept is not None
+            upstream.ask(prelude, self.request_id, line, bytes(self._kept), self._sent)
         if self.is_sent or head.fields.expects_continue:
             self.plane.deadlines.arm(upstream, now + self.pool.timeouts.first_byte_s)
         else:
@@ -224,11 +232,10 @@ class Bridge(Carrier, Outcome, Timed):
         assert upstream is not None
         if self.copy is not None and not self.copy.goes_on(payload, body):
             self.copy = None
-        if self.head.fields.length is None:
-            payload = encode(payload, body)
-        upstream.transport.write(payload)
+        self._sent = body
         if self._kept is not None:
             self._keep(payload)
+        upstream.send_data(payload, body)
         if body.done:
             self.is_sent = True
             if self._upload is not None:
@@ -281,8 +288,9 @@ class Bridge(Carrier, Outcome, Timed):
             self.downstream.body.begin(self.plane.deadlines.now())
             self.upstream.deadline = NEVER
 
-    def answered(self, head: ResponseHead, rest: bytes) -> None:
-        """The head of the answer, and what came with it."""
+    def answered(self, head: ResponseHead, rest: bytes, framed: Framed | None = None) -> None:
+        """The head of the answer, and what came with it; `framed` is the decoder of a body that
+        comes in frames."""
         now = self.plane.deadlines.now()
         self.answered_at = now
         if head.status == 101:
@@ -299,7 +307,7 @@ class Bridge(Carrier, Outcome, Timed):
             self._answer_whole(head, rest)
             self._finish(now)
             return
-        answer = exchange.relay(head, self.head.method, self.head.fields.minor)
+        answer = exchange.relay(head, self.head.method, self.head.fields.minor, framed)
         if self.recoding is not None:
             answer = self.recoding.relay(answer)
         if self.downstream.unframed is Framed:
@@ -422,7 +430,7 @@ class Bridge(Carrier, Outcome, Timed):
         else:
             self._splice_answer(body)
 
-    def _is_all_sent(self, upstream: Upstream) -> bool:
+    def _is_all_sent(self, upstream: Upstream | Call) -> bool:
         """Whether the backend has the whole body; what it has not could be taken for another
         request."""
         return self.is_sent and not unsent(upstream.transport)
@@ -446,7 +454,8 @@ class Bridge(Carrier, Outcome, Timed):
     def _switch(self, head: ResponseHead, rest: bytes) -> None:
         """101: a tunnel, if one was asked for and the backend proves that it understood."""
         upstream, downstream = self.upstream, self.downstream
-        assert upstream is not None
+        # In HTTP/2 there is no 101.
+        assert isinstance(upstream, Upstream)
         try:
             answer = switching(head.fields, self.accept, self.request_id)
         except ProtocolError as problem:
@@ -477,7 +486,8 @@ class Bridge(Carrier, Outcome, Timed):
 
     def broken(self, problem: ProtocolError) -> None:
         """The backend's bytes are not a valid answer."""
-        self.downstream.listener.count_error("http1_upstream", problem.kind)
+        wire = "http1_upstream" if self.upstream is None else self.upstream.wire
+        self.downstream.listener.count_error(wire, problem.kind)
         self._failed(exchange.BAD_ANSWER)
 
     def backend_timed_out(self) -> None:
@@ -490,7 +500,7 @@ class Bridge(Carrier, Outcome, Timed):
                 return
         self._failed(exchange.SLOW_BACKEND if self.status else exchange.FIRST_BYTE)
 
-    def backend_lost(self, upstream: Upstream, is_clean: bool) -> None:
+    def backend_lost(self, upstream: Upstream | Call, is_clean: bool) -> None:
         """The backend's connection is gone: that was the answer's end, or a failure."""
         self.upstream = None
         body = self.answer.body if self.answer is not None else None
@@ -507,6 +517,24 @@ class Bridge(Carrier, Outcome, Timed):
             # What has begun to answer has done its work.
             self._has_begun = self._has_begun or not upstream.has_answered_nothing
             self._failed(exchange.RESET)
+
+    def backend_refused(self) -> None:
+        """The backend has not begun with the request, and says so: it is as good as never sent,
+        if all of it is still at hand."""
+        self.upstream = None
+        self._close_valves()
+        if self._sent is not None and self._kept is None:
+            self._failed(exchange.UNPROCESSED)
+            return
+        assert self.backend is not None
+        if not self._was_refused:
+            # Its connection may have been about to end.
+            self._was_refused = True
+            self.pool.count_retry("refused_stream")
+            self.attempts += 1
+            self.dial(self.backend)
+        else:
+            self.refused(exchange.UNPROCESSED)
 
     def gave_up(self, failure: Failure) -> None:
         self._failed(failure)

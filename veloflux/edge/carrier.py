@@ -19,11 +19,13 @@ from veloflux.core.wire.http1 import RequestHead
 from veloflux.core.wire.preface import own_preface
 from veloflux.edge.backend import Backend
 from veloflux.edge.dial import dial, failure_of
+from veloflux.edge.http2.multiplex import Waiting
 from veloflux.edge.pool import Pool
 from veloflux.edge.queue import Place
 from veloflux.edge.transport import has_ended
 
 if TYPE_CHECKING:
+    from veloflux.edge.http2.call import Call
     from veloflux.edge.plane import Plane
     from veloflux.edge.upstream import Upstream
 
@@ -49,7 +51,7 @@ class Carrier:
     # Whether a kept connection that proves to be dead does no harm; else it is looked at first.
     is_repeatable = True
     failure: Failure | None = None
-    _dialling: "Dialling | None" = None
+    _dialling: "Dialling | Waiting | None" = None
     _tried: tuple[Backend, ...] = ()
     _place: Place | None = None
     _waits_until = 0.0
@@ -152,7 +154,7 @@ class Carrier:
             self._place.leave()
             self._place = None
 
-    def attached(self, upstream: "Upstream", now: float) -> None:
+    def attached(self, upstream: "Upstream | Call", now: float) -> None:
         """There is a connection to `backend`."""
         raise NotImplementedError
 
@@ -169,6 +171,14 @@ class Carrier:
         return own_preface(version)
 
     def dial(self, backend: Backend) -> None:
+        if backend.multiplex is not None and self.takes_idle:
+            call = backend.multiplex.begin()
+            if call is None:
+                self._dialling = Waiting(self)
+                backend.multiplex.wait(self._dialling)
+            else:
+                self.attached(call, self.plane.deadlines.now())
+            return
         self._dialling = Dialling(self, backend)
         connect_s = self.pool.timeouts.connect_s
         reactor, address, dialling = self.plane.reactor, backend.address, self._dialling

@@ -14,18 +14,27 @@ from veloflux.edge.transport import unsent
 class Holdback(Timed):
     """Stops reading from `transport` until it has sent all that it holds, then calls `go_on`.
 
-    A client that takes not a byte for `timeout_s` is cut off. Made only while bytes are unsent.
+    Who takes not a byte for `timeout_s` is cut off. Made only while bytes are unsent. With
+    `reads_on` it is read from all the same.
     """
 
     def __init__(
-        self, transport: Any, deadlines: Deadlines, timeout_s: float, go_on: Callable[[], None]
+        self,
+        transport: Any,
+        deadlines: Deadlines,
+        timeout_s: float,
+        go_on: Callable[[], None],
+        *,
+        reads_on: bool = False,
     ) -> None:
         self._transport = transport
         self._deadlines = deadlines
         self._timeout_s = timeout_s
         self._go_on = go_on
         self._left = unsent(transport)
-        transport.pauseProducing()
+        self._reads_on = reads_on
+        if not reads_on:
+            transport.pauseProducing()
         deadlines.arm(self, deadlines.now() + timeout_s)
         transport.registerProducer(self, False)
 
@@ -34,7 +43,8 @@ class Holdback(Timed):
         if not unsent(self._transport):
             self._deadlines.disarm(self)
             self._transport.unregisterProducer()
-            self._transport.resumeProducing()
+            if not self._reads_on:
+                self._transport.resumeProducing()
             self._go_on()
 
     def stopProducing(self) -> None:

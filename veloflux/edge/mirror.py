@@ -12,11 +12,12 @@ from veloflux.core.model.traffic import ProxyProtocol
 from veloflux.core.policy import mirror as policy
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import without
-from veloflux.core.wire.framing import Body, UntilClose, encode
+from veloflux.core.wire.framing import Body, Framed, UntilClose
 from veloflux.core.wire.http1 import ResponseHead
 from veloflux.edge.backend import Backend
 from veloflux.edge.carrier import Carrier
 from veloflux.edge.deadlines import NEVER, Timed
+from veloflux.edge.http2.call import Call
 from veloflux.edge.pool import Pool
 from veloflux.edge.tally import Counted, increase
 from veloflux.edge.transport import unsent
@@ -74,12 +75,14 @@ class Copy(Carrier, Timed):
     """One request's, from its head to the end of its answer. Its body is collected while it passes,
     and it is sent when that is whole."""
 
-    upstream: Upstream | None = None
+    upstream: Upstream | Call | None = None
     _status = 0
     _sent_at = 0.0
     _answered_at = 0.0
     _may_keep = False
-    _wire = b""
+    # Its body, and what decoded that.
+    _payload = b""
+    _sent: Body | None = None
 
     def __init__(self, mirroring: Mirroring, bridge: "Bridge", lines: bytes) -> None:
         self._mirroring = mirroring
@@ -110,8 +113,8 @@ class Copy(Carrier, Timed):
         self._body += payload
         if not body.done:
             return True
-        whole = bytes(self._body)
-        self.send(encode(whole, body) if self.head.fields.length is None else whole)
+        self._sent = body
+        self.send(bytes(self._body))
         return False
 
     def drop(self) -> None:
@@ -119,8 +122,8 @@ class Copy(Carrier, Timed):
         self._over("dropped")
 
     def send(self, body: bytes) -> None:
-        """The request is whole; `body` is how its body is sent."""
-        self._wire = body
+        """The request is whole, with this body."""
+        self._payload = body
         self._body.clear()
         now = self.plane.deadlines.now()
         self.plane.deadlines.arm(self, now + policy.total_s(self.pool.timeouts.total_s))
@@ -136,7 +139,7 @@ class Copy(Carrier, Timed):
     def preface_for(self, version: ProxyProtocol) -> bytes:
         return self._preface or super().preface_for(version)
 
-    def attached(self, upstream: Upstream, now: float) -> None:
+    def attached(self, upstream: Upstream | Call, now: float) -> None:
         self._dialling = None
         self.upstream = upstream
         upstream.bridge = self
@@ -146,7 +149,7 @@ class Copy(Carrier, Timed):
         authority = head.authority if is_same else upstream.backend.authority
         lines = without(self._lines, _NOT_COPIED) + _MARK
         prelude = stages.prelude(head, authority, lines)
-        upstream.transport.write(b"%b%b\r\n\r\n%b" % (prelude, self._request_id, self._wire))
+        upstream.ask(prelude, self._request_id, b"", self._payload, self._sent)
         self.plane.deadlines.arm(upstream, now + self.pool.timeouts.first_byte_s)
 
     def gave_up(self, failure: Failure) -> None:
@@ -157,7 +160,7 @@ class Copy(Carrier, Timed):
     def interim(self, head: ResponseHead) -> None:
         """A 1xx answer: the real one is still to come."""
 
-    def answered(self, head: ResponseHead, rest: bytes) -> None:
+    def answered(self, head: ResponseHead, rest: bytes, framed: Framed | None = None) -> None:
         upstream = self.upstream
         assert upstream is not None
         self._answered_at = now = self.plane.deadlines.now()
@@ -167,7 +170,7 @@ class Copy(Carrier, Timed):
             # Nobody asked to.
             self._fail()
             return
-        body = exchange.relay(head, self.head.method, 1).body
+        body = exchange.relay(head, self.head.method, 1, framed).body
         if body is None:
             self._finish(bool(rest))
             return
@@ -206,7 +209,12 @@ class Copy(Carrier, Timed):
     def backend_timed_out(self) -> None:
         self._fail()
 
-    def backend_lost(self, upstream: Upstream, is_clean: bool) -> None:
+    def backend_refused(self) -> None:
+        """The backend has not begun with it; a copy is not worth another attempt."""
+        self.upstream = None
+        self._fail()
+
+    def backend_lost(self, upstream: Upstream | Call, is_clean: bool) -> None:
         self.upstream = None
         if is_clean and isinstance(upstream.body, UntilClose):
             self._finish(False)
@@ -243,7 +251,7 @@ class Copy(Carrier, Timed):
                 self.backend.durations.observe(self._answered_at - self._sent_at)
             self.leave_backend(self._status)
         self._body.clear()
-        self._wire = b""
+        self._payload = b""
         self.plane.copies.discard(self)
         self._mirroring.counted.under_way -= 1
         self.count(result)

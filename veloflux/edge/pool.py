@@ -92,6 +92,7 @@ class Pool(Timed):
         self.model = model
         self.timeouts = model.timeouts
         self.proxy_protocol = model.proxy_protocol
+        self.is_multiplexed = model.protocol == "h2"
         # A connection whose beginning names one client is no use to another.
         self.max_idle = 0 if model.proxy_protocol else model.keepalive.max_idle
         self.idle_timeout_s = model.keepalive.idle_timeout_s
@@ -171,7 +172,12 @@ class Pool(Timed):
 
     def trust_of(self, model: BackendModel) -> Trust | None:
         """What a backend must prove; None in clear text."""
-        return self._home.trusts.of(model.tls, model.address)
+        return self._home.trusts.of(model.tls, model.address, self.model.protocol)
+
+    @property
+    def reactor(self) -> Any:
+        """What connects to its backends."""
+        return self._home.reactor
 
     def returned(self, backend: Backend) -> None:
         """It is back among those that can be used, or as good as new."""

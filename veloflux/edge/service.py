@@ -140,7 +140,7 @@ class Service:
         for pool in snapshot.pools:
             for backend in pool.backends:
                 if backend.tls is not None:
-                    plane.trusts.prepare(backend.tls)
+                    plane.trusts.prepare(backend.tls, pool.protocol)
                     yield
         pools = {
             model.name: plane.pools.get(model.name) or Pool(model, plane)
@@ -188,7 +188,9 @@ class Service:
                 plane.retired.extend(pool.retire())
                 self._gone.extend(pool.take())
         plane.pools = prepared.pools
-        plane.trusts.retain(each.tls for pool in snapshot.pools for each in pool.backends)
+        plane.trusts.retain(
+            (each.tls, pool.protocol) for pool in snapshot.pools for each in pool.backends
+        )
         plane.table = prepared.table
         plane.version, plane.revision = version, snapshot.revision
         plane.tracing = self._trace_bits if snapshot.tracing else None

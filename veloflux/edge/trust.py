@@ -17,12 +17,16 @@ from twisted.python.failure import Failure as TwistedFailure
 from veloflux.core.flow import exchange
 from veloflux.core.model.address import Address
 from veloflux.core.model.tls import BackendTls
+from veloflux.core.model.traffic import BackendProtocol
 from veloflux.edge.context import client_context, present, trust, words
 from veloflux.edge.tls import Tls
 
 # What OpenSSL says of a good certificate that is for another host, or another address
 # (X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of <openssl/x509_vfy.h>).
 _ANOTHER = (62, 64)
+# What is offered to a backend, and must be agreed on; HTTP/1.1 is what is spoken without a word.
+_ALPN = {"h2": "h2"}
+_Key = tuple[BackendTls, BackendProtocol]
 
 
 class RefusedError(Exception):
@@ -35,11 +39,13 @@ class RefusedError(Exception):
 
 class Trust:
     """What one backend must prove: to be `name`, where `context` has it verified. An address is
-    verified and not sent (RFC 6066 section 3); an empty name is nobody's."""
+    verified and not sent (RFC 6066 section 3); an empty name is nobody's. And to agree on `alpn`,
+    unless that is None."""
 
-    def __init__(self, context: ssl.SSLContext, name: str) -> None:
+    def __init__(self, context: ssl.SSLContext, name: str, alpn: str | None = None) -> None:
         self.context = context
         self.name = name
+        self.alpn = alpn
 
 
 class Trusts:
@@ -47,35 +53,44 @@ class Trusts:
     system's authorities takes some milliseconds."""
 
     def __init__(self) -> None:
-        self._contexts: dict[BackendTls, ssl.SSLContext] = {}
+        self._contexts: dict[_Key, ssl.SSLContext] = {}
 
-    def prepare(self, model: BackendTls) -> None:
+    def prepare(self, model: BackendTls, protocol: BackendProtocol) -> None:
         """Make what `of` will need. Raises ValueError for what OpenSSL does not take."""
-        key = replace(model, server_name=None)
+        key = _key(model, protocol)
         if key not in self._contexts:
             try:
-                self._contexts[key] = _context(model)
+                self._contexts[key] = _context(model, _ALPN.get(protocol))
             except ssl.SSLError as problem:
                 why = f"OpenSSL does not take a certificate: {words(problem)}"
                 raise ValueError(why) from None
 
-    def of(self, model: BackendTls | None, address: Address) -> Trust | None:
-        """A backend's; None in clear text. Raises ValueError as `prepare` does."""
+    def of(
+        self, model: BackendTls | None, address: Address, protocol: BackendProtocol = "http1"
+    ) -> Trust | None:
+        """A backend's that speaks `protocol`; None in clear text. Raises ValueError as `prepare`
+        does."""
         if model is None:
             return None
-        self.prepare(model)
+        self.prepare(model, protocol)
         name = model.server_name or ("" if address.path else address.host)
-        return Trust(self._contexts[replace(model, server_name=None)], name)
+        return Trust(self._contexts[_key(model, protocol)], name, _ALPN.get(protocol))
 
-    def retain(self, models: Iterable[BackendTls | None]) -> None:
+    def retain(self, models: Iterable[tuple[BackendTls | None, BackendProtocol]]) -> None:
         """Let go of all others."""
-        wanted = {replace(model, server_name=None) for model in models if model is not None}
+        wanted = {_key(model, protocol) for model, protocol in models if model is not None}
         for key in self._contexts.keys() - wanted:
             del self._contexts[key]
 
 
-def _context(model: BackendTls) -> ssl.SSLContext:
+def _key(model: BackendTls, protocol: BackendProtocol) -> _Key:
+    return replace(model, server_name=None), protocol
+
+
+def _context(model: BackendTls, alpn: str | None) -> ssl.SSLContext:
     context = client_context()
+    if alpn is not None:
+        context.set_alpn_protocols([alpn])
     if model.cert is not None and model.key is not None:
         present(context, model.cert, model.key)
     if model.insecure_skip_verify:
@@ -155,6 +170,12 @@ class SecuredBackend(Tls):
         super().connectionMade()
 
     def established(self) -> None:
+        alpn = self._securing.trust.alpn
+        if alpn is not None and self.tls.selected_alpn_protocol() != alpn:
+            refusal = RefusedError(exchange.TLS_FAILED, f"TLS: it does not speak {alpn}")
+            self._securing.refused(TwistedFailure(refusal))
+            self.abortConnection()
+            return
         protocol = self._securing.agreed(self._addr)
         if protocol is None:
             self.abortConnection()

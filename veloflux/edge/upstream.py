@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from veloflux.core.wire.error import ProtocolError, bad_answer
-from veloflux.core.wire.framing import Body
+from veloflux.core.wire.framing import Body, encode
 from veloflux.core.wire.http1 import REMEMBERED, ResponseHead, read_response
 from veloflux.edge.backend import Backend
 from veloflux.edge.deadlines import Deadlines, Timed
@@ -32,6 +32,7 @@ class Upstream(Protocol, Timed):
     """
 
     transport: Any
+    wire = "http1_upstream"
 
     bridge: "Bridge | Copy | None" = None
     tunnel: Tunnel | None = None
@@ -92,6 +93,27 @@ class Upstream(Protocol, Timed):
             return
         self.deadlines.arm(self, self.deadlines.now() + self.backend.pool.timeouts.idle_s)
         bridge.answer_data(payload, body)
+
+    def ask(
+        self,
+        prelude: bytes,
+        request_id: bytes,
+        more: bytes = b"",
+        payload: bytes = b"",
+        body: Body | None = None,
+    ) -> None:
+        """Send a request's head, of which `prelude` goes up to the value of X-Request-ID and `more`
+        are further lines; and the first of its body, if `body` is its decoder."""
+        wire = b"".join((prelude, request_id, b"\r\n", more, b"\r\n"))
+        self.transport.write(wire if body is None else wire + self._coded(payload, body))
+
+    def send_data(self, payload: bytes, body: Body) -> None:
+        """More of the request's body; `body` is its decoder, done or not."""
+        self.transport.write(self._coded(payload, body))
+
+    def _coded(self, payload: bytes, body: Body) -> bytes:
+        assert self.bridge is not None
+        return encode(payload, body) if self.bridge.head.fields.length is None else payload
 
     @property
     def has_answered_nothing(self) -> bool:

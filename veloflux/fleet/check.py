@@ -18,7 +18,10 @@ from twisted.python.failure import Failure
 
 from veloflux import __version__
 from veloflux.core.model.address import Address
-from veloflux.core.model.traffic import HealthCheck
+from veloflux.core.model.traffic import BackendProtocol, HealthCheck
+from veloflux.core.wire.http2.client import Client
+from veloflux.core.wire.http2.events import Answered, Cancelled, Failed
+from veloflux.core.wire.http2.settings import Terms
 from veloflux.edge.dial import dial
 from veloflux.edge.trust import RefusedError, Trust
 
@@ -26,6 +29,7 @@ from veloflux.edge.trust import RefusedError, Trust
 MAX_ANSWER_BYTES = 64 * 1024
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
 _MAX_STATUS_LINE_BYTES = 1024
+_REQUEST_ID = b"veloflux-health"
 # An interim answer (RFC 9110 15.2) is passed over, as a whole head.
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 # Errors that are ours: they say nothing about the backend.
@@ -53,8 +57,11 @@ class Check(ClientFactory):
         on_verdict: Callable[[Verdict], None],
         preface: bytes = b"",
         trust: Trust | None = None,
+        protocol: BackendProtocol = "http1",
     ) -> None:
         """`preface` is what the connection begins with, `trust` what its TLS must prove."""
+        self.is_secure = trust is not None
+        self._asking = _ASKING[protocol]
         self.address = address
         self.how = how
         self.preface = preface if trust is None else b""
@@ -66,7 +73,7 @@ class Check(ClientFactory):
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         if self._on_verdict is None:
             return None
-        self._connected = _Asking(self) if self.how.type == "http" else _Connecting(self)
+        self._connected = self._asking(self) if self.how.type == "http" else _Connecting(self)
         return self._connected
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
@@ -124,52 +131,96 @@ class _Connecting(_Connection):
 class _Asking(_Connection):
     """Sends one request and judges the status of its answer."""
 
-    def __init__(self, check: Check) -> None:
-        super().__init__(check)
-        self._read = 0
-        self._head = b""
-        self._is_judged = False
+    _read = 0
+    _is_judged = False
+
+    def dataReceived(self, data: bytes) -> None:
+        self._read += len(data)
+        if not self._is_judged:
+            self.receive(data)
+        if self._read > MAX_ANSWER_BYTES:
+            self.refuse("its answer's head is too long")
+
+    def receive(self, data: bytes) -> None:
+        """Some of the answer; `judge` or `refuse` follows some time."""
+        raise NotImplementedError
+
+    def judge(self, status: int) -> None:
+        self._is_judged = True
+        ok = any(low <= status <= high for low, high in self._check.how.expected_status)
+        self._check.settle(Verdict(ok, f"answered with status {status}"))
+
+    def refuse(self, why: str) -> None:
+        self._is_judged = True
+        self._check.settle(Verdict(False, why))
+        self.transport.abortConnection()
+
+
+class _AskingHttp1(_Asking):
+    """By HTTP/1.1."""
+
+    _head = b""
 
     def connectionMade(self) -> None:
         check = self._check
         self.transport.write(check.preface + request(check.address, check.how.path))
 
-    def dataReceived(self, data: bytes) -> None:
-        self._read += len(data)
-        if not self._is_judged:
-            self._head += data
-            self._judge()
-        if self._read > MAX_ANSWER_BYTES:
-            self._refuse("its answer's head is too long")
-
-    def _judge(self) -> None:
+    def receive(self, data: bytes) -> None:
+        self._head += data
         while match := _STATUS_LINE.match(self._head):
             status = int(match[1])
             if status >= 200:
-                self._is_judged = True
-                ok = any(low <= status <= high for low, high in self._check.how.expected_status)
-                self._check.settle(Verdict(ok, f"answered with status {status}"))
+                self.judge(status)
                 return
             end = _HEAD_END.search(self._head)
             if end is None:
                 return
             self._head = self._head[end.end() :]
         if b"\n" in self._head or len(self._head) > _MAX_STATUS_LINE_BYTES:
-            self._refuse("its answer is not HTTP/1")
-
-    def _refuse(self, why: str) -> None:
-        self._is_judged = True
-        self._check.settle(Verdict(False, why))
-        self.transport.abortConnection()
+            self.refuse("its answer is not HTTP/1")
 
 
-def request(address: Address, path: str) -> bytes:
-    """Write a check's request; a Unix socket has no name that Host could carry."""
+class _AskingHttp2(_Asking):
+    """By HTTP/2."""
+
+    def connectionMade(self) -> None:
+        check = self._check
+        self._codec = Client(Terms(), 0.0, expected=1)
+        scheme = b"https" if check.is_secure else b"http"
+        head = request(check.address, check.how.path, b"X-Request-ID: ")
+        self._codec.ask(head, scheme, _REQUEST_ID, ended=True)
+        self.transport.write(self._codec.take())
+
+    def receive(self, data: bytes) -> None:
+        # Time does not matter: a check is over before a flood would be one.
+        for event in self._codec.receive(data, 0.0):
+            if isinstance(event, Answered) and event.head.status >= 200:
+                self.judge(event.head.status)
+                self._codec.close()
+                break
+            if isinstance(event, Cancelled):
+                self.refuse("it cancelled the request")
+                return
+            if isinstance(event, Failed):
+                self.refuse("its answer is not HTTP/2")
+                return
+        self.transport.write(self._codec.take())
+        if self._codec.is_over:
+            self.transport.loseConnection()
+
+
+_ASKING: dict[BackendProtocol, type[_Asking]] = {"http1": _AskingHttp1, "h2": _AskingHttp2}
+
+
+def request(address: Address, path: str, last: bytes = b"Connection: close\r\n\r\n") -> bytes:
+    """Write a check's request, up to its `last` line; a Unix socket has no name that Host could
+    carry."""
     host = "localhost" if address.path else str(address)
-    return (
+    head = (
         f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: veloflux-health/{__version__}\r\n"
-        "Accept: */*\r\nConnection: close\r\n\r\n"
-    ).encode()
+        "Accept: */*\r\n"
+    )
+    return head.encode() + last
 
 
 def _explain(error: object) -> Verdict:

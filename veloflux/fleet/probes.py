@@ -7,14 +7,14 @@ never begins before the one before it has ended.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from veloflux.core.model.address import Address
 from veloflux.core.model.tls import BackendTls
-from veloflux.core.model.traffic import HealthCheck, ProxyProtocol, Snapshot
+from veloflux.core.model.traffic import BackendProtocol, HealthCheck, ProxyProtocol, Snapshot
 from veloflux.core.policy.health import Health, State
 from veloflux.core.wire.preface import own_preface
 from veloflux.edge.trust import Trust, Trusts
@@ -24,7 +24,17 @@ from veloflux.fleet.check import Check, Verdict
 _SPACING_S = 0.002
 
 # A backend of a pool, how it is checked, the PROXY header it wants, and its TLS.
-Key = tuple[str, Address, HealthCheck, ProxyProtocol | None, BackendTls | None]
+
+
+class Key(NamedTuple):
+    """What a probe depends on: another of any is another probe."""
+
+    pool: str
+    address: Address
+    check: HealthCheck
+    proxy_protocol: ProxyProtocol | None
+    tls: BackendTls | None
+    protocol: BackendProtocol
 
 
 class OnChange(Protocol):
@@ -72,7 +82,14 @@ class Probes:
         that is no longer checked counts as usable.
         """
         wanted: list[Key] = [
-            (pool.name, backend.address, pool.health_check, pool.proxy_protocol, backend.tls)
+            Key(
+                pool.name,
+                backend.address,
+                pool.health_check,
+                pool.proxy_protocol,
+                backend.tls,
+                pool.protocol,
+            )
             for pool in snapshot.pools
             if pool.health_check is not None
             for backend in pool.backends
@@ -85,10 +102,10 @@ class Probes:
             probe.stop()
             if not probe.health.is_usable and key[:2] in known - checked:
                 # Nobody will ever find it healthy again.
-                self._on_change(key[0], str(key[1]), True)
+                self._on_change(key.pool, str(key.address), True)
         new = [key for key in wanted if key not in self._probes]
         for key in new:
-            spread = min(key[2].interval_s, _SPACING_S * len(new))
+            spread = min(key.check.interval_s, _SPACING_S * len(new))
             self._probes[key] = _Probe(
                 self._reactor,
                 key,
@@ -96,9 +113,9 @@ class Probes:
                 self._luck,
                 self._on_change,
                 self._ended,
-                self._trusts.of(key[4], key[1]),
+                self._trusts.of(key.tls, key.address, key.protocol),
             )
-        self._trusts.retain(key[4] for key in self._probes)
+        self._trusts.retain((key.tls, key.protocol) for key in self._probes)
 
     def states(self) -> dict[tuple[str, str], State]:
         """The state of every checked backend, by pool and the text of its address."""
@@ -116,7 +133,7 @@ class Probes:
     def _ended(self, key: Key, ok: bool, took_s: float) -> None:
         self.counts.total += 1
         self.counts.successful += ok
-        self._on_result(key[0], str(key[1]), ok, took_s)
+        self._on_result(key.pool, str(key.address), ok, took_s)
 
 
 class _Probe:
@@ -134,7 +151,7 @@ class _Probe:
         on_end: Callable[[Key, bool, float], None],
         trust: Trust | None,
     ) -> None:
-        self.health = Health(key[2].rise, key[2].fall)
+        self.health = Health(key.check.rise, key.check.fall)
         self._reactor = reactor
         self._key = key
         self._trust = trust
@@ -157,14 +174,16 @@ class _Probe:
         if self._check is not None:
             self._check.stop()  # its verdict is given, but the backend has not closed yet
         self._began = self._reactor.seconds()
-        _, address, how, version, _ = self._key
+        key, version = self._key, self._key.proxy_protocol
         # A check is on nobody's behalf.
         preface = b"" if version is None else own_preface(version)
-        self._check = Check(self._reactor, address, how, self._end, preface, self._trust)
+        self._check = Check(
+            self._reactor, key.address, key.check, self._end, preface, self._trust, key.protocol
+        )
 
     def _end(self, verdict: Verdict) -> None:
         took = self._reactor.seconds() - self._began
-        pause = self._key[2].interval_s
+        pause = self._key.check.interval_s
         if self._is_first:
             self._is_first = False
             pause *= self._luck()

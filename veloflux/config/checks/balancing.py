@@ -30,6 +30,13 @@ def balancing(draft: Draft) -> Iterator[Finding]:
         if pool.health_check is not None:
             yield from _health_check(pool.health_check, (*loc, "health_check"))
         yield from holding(pool, loc)
+        if pool.protocol == "h2" and pool.proxy_protocol is not None:
+            yield Finding(
+                (*loc, "proxy_protocol"),
+                "HTTP/2's connections are shared by clients, so none can begin with one client's "
+                "PROXY header; leave it out, or say protocol: http1",
+                "conflict",
+            )
 
 
 class _Own:

@@ -40,6 +40,8 @@ EXHAUSTED = Failure(503, "RC", "resources", "The proxy has no connection left fo
 CIRCUIT_OPEN = Failure(503, "PC", "circuit_open", "The backends have failed too often of late.")
 BUSY = Failure(503, "RQ", "busy", "Too many requests wait for a backend already.")
 QUEUE_TIMEOUT = Failure(503, "sQ", "queue_timeout", "No backend was free in time.")
+NO_TUNNEL = Failure(501, "PR", "upgrade", "There are no WebSockets to these backends.")
+UNPROCESSED = Failure(503, "SH", "refused", "The backend takes no more requests now.")
 RESET = Failure(502, "SH", "reset", "The backend closed the connection without an answer.")
 FIRST_BYTE = Failure(504, "sH", "first_byte_timeout", "The backend did not answer in time.")
 BAD_ANSWER = Failure(502, "PH", "bad_answer", "The backend's answer is not valid.")
@@ -122,8 +124,11 @@ def too_large(limit: int) -> ProtocolError:
     return ProtocolError(413, "body", f"The body is over {limit} bytes.")
 
 
-def relay(head: ResponseHead, method: bytes, client_minor: int) -> Relay:
-    """How to pass an answer on (RFC 9112 section 6.3)."""
+def relay(
+    head: ResponseHead, method: bytes, client_minor: int, framed: Framed | None = None
+) -> Relay:
+    """How to pass an answer on (RFC 9112 section 6.3); `framed` is the decoder of one whose end
+    frames tell."""
     fields = head.fields
     length = fields.length
     if method == b"HEAD" or head.status in BODILESS:
@@ -133,8 +138,8 @@ def relay(head: ResponseHead, method: bytes, client_minor: int) -> Relay:
     if length == 0:
         return _EMPTY
     if length is not None:
-        return Relay(Counted(length), fields.length_line, False, False)
-    body = Chunked(502) if fields.chunked else UntilClose()
+        return Relay(framed or Counted(length), fields.length_line, False, False)
+    body = framed or (Chunked(502) if fields.chunked else UntilClose())
     if client_minor == 0:
         return Relay(body, b"", False, True)
     return Relay(body, b"Transfer-Encoding: chunked\r\n", True, False)

@@ -29,6 +29,7 @@ Algorithm = Literal[
     "consistent_hash",
 ]
 ProxyProtocol = Literal["v1", "v2"]
+BackendProtocol = Literal["http1", "h2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,8 @@ class Pool:
 
     `hash_on` is what the hashing algorithms look at: `client_ip`, `path`, `header:Name` or
     `cookie:Name`. When less than `panic_percent` of the backends are healthy, health is no longer
-    asked for. `proxy_protocol` is the version of the header that backends get.
+    asked for. `protocol` is what its backends speak to HTTP listeners' requests, `proxy_protocol`
+    the version of the header that they get.
     """
 
     name: str
@@ -154,6 +156,7 @@ class Pool:
     circuit_breaker: CircuitBreaker | None = None
     keepalive: Keepalive = Keepalive()
     proxy_protocol: ProxyProtocol | None = None
+    protocol: BackendProtocol = "http1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure as TwistedFailure
 from zope.interface import implementer
 
-from veloflux.core.wire.http2.connection import Connection
 from veloflux.core.wire.http2.error import Code
 from veloflux.core.wire.http2.events import (
     Came,
@@ -23,56 +22,49 @@ from veloflux.core.wire.http2.events import (
     Refused,
     Requested,
 )
+from veloflux.core.wire.http2.server import Server
 from veloflux.core.wire.http2.settings import Terms
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.farewell import Farewell
-from veloflux.edge.holdback import Holdback
 from veloflux.edge.http2.stream import Stream
+from veloflux.edge.http2.wire import Wire
 from veloflux.edge.reception import Reception
-from veloflux.edge.transport import unsent
 
-# Bytes that the transport may hold before nothing more is given to it.
-_UNREAD = 64 * 1024
 # Seconds that a draining process gives to requests that are on their way.
 _DRAIN_S = 1.0
 _TERMS = Terms()
 
 
 @implementer(IHalfCloseableProtocol)
-class Http2(Reception, Protocol, Timed):
+class Http2(Reception, Wire, Protocol, Timed):
     """Has a `Stream` for each request under way."""
 
     transport: Any
     descriptors = 1
 
-    _is_reading = False
-    _is_closing = False
+    codec: Server
+
     _is_draining = False
-    _is_lost = False
     # Whether the deadline is that of a head, or that of being idle.
     _awaits_head = False
     _is_idle = False
-    _holdback: Holdback | None = None
     _farewell: Farewell | None = None
 
     def connectionMade(self) -> None:
         self.listener.join(self)
         now = self.plane.deadlines.now()
+        self.deadlines = self.plane.deadlines
         self.streams: dict[int, Stream] = {}
-        self.codec = Connection(self.limits, _TERMS, now)
+        self.codec = Server(self.limits, _TERMS, now)
         self._awaits_head = True
         self.plane.deadlines.arm(self, now + self.limits.header_timeout_s)
         self.flush()
 
     # From the client
 
-    def dataReceived(self, data: bytes) -> None:
-        self._is_reading = True
-        for event in self.codec.receive(data, self.plane.deadlines.now()):
+    def take_events(self, events: list[Event]) -> None:
+        for event in events:
             self._take(event)
-        self._is_reading = False
-        self.flush()
-        self._look()
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Requested):
@@ -89,7 +81,7 @@ class Http2(Reception, Protocol, Timed):
             if found is not None:
                 found.drained()
         elif isinstance(event, Cancelled):
-            if not event.by_client:
+            if not event.by_peer:
                 self.listener.count_error("http2", event.kind)
             found = self.streams.get(event.stream)
             if found is not None:
@@ -111,41 +103,15 @@ class Http2(Reception, Protocol, Timed):
         if stream.client is self.client:
             self.text = stream.text
         if not self.streams and not self._is_reading:
-            self._look()
-
-    # To the client
-
-    def flush(self) -> None:
-        """Send what there is to send, unless more is to come at once."""
-        if self._is_reading or self._is_lost:
-            return
-        wire = self.codec.take()
-        if wire:
-            self.transport.write(wire)
-            if self._holdback is None and unsent(self.transport) > _UNREAD:
-                self._hold()
-
-    def _hold(self) -> None:
-        """The client takes no more: it is not read from either, for what it asks has an answer."""
-        if self._is_closing:
-            return
-        self.codec.hold()
-        self._holdback = Holdback(
-            self.transport, self.plane.deadlines, self.limits.write_timeout_s, self._go_on
-        )
-
-    def _go_on(self) -> None:
-        self._holdback = None
-        self._is_reading = True
-        for event in self.codec.release():
-            self._take(event)
-        self._is_reading = False
-        self.flush()
-        self._look()
+            self.look()
 
     # Its time
 
-    def _look(self) -> None:
+    @property
+    def write_timeout_s(self) -> float:
+        return self.limits.write_timeout_s
+
+    def look(self) -> None:
         """What is it waiting for now?"""
         if self._is_closing or self._is_lost:
             return

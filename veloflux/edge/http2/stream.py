@@ -7,35 +7,32 @@ has taken it; what the client has no window for waits in the codec, and the back
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IPushProducer
-
 from veloflux.core.flow.exchange import Failure
 from veloflux.core.wire.answer import answer
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.framing import Body, Framed
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
 from veloflux.core.wire.http2.error import Code
+from veloflux.core.wire.http2.server import Server
 from veloflux.core.wire.hygiene import VIA
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER
+from veloflux.edge.http2.flow import Flow
 from veloflux.edge.intake import Intake
 from veloflux.edge.outcome import Refusal
 
 if TYPE_CHECKING:
     from veloflux.edge.http2.connection import Http2
 
-# Bytes that may wait for the windows, of one stream and of all, before backends have to.
-_STREAM_WAITS = 64 * 1024
-_ALL_WAIT = 1024 * 1024
 # What an answer's head begins with, and its prelude ends with.
 _VERSION = len(b"HTTP/1.1 ")
 _ID = -len(b"X-Request-ID: ")
 
 
-class Stream(Intake):
-    """Lives until its answer is sent, or it is cut or cancelled. It is its own transport: what a
-    valve asks of one is here."""
+class Stream(Flow, Intake):
+    """Lives until its answer is sent, or it is cut or cancelled. It is its own transport."""
 
+    codec: Server
     unframed = Framed
     wire = "http2"
     protocols = ("HTTP/2", "HTTP/2")
@@ -45,18 +42,12 @@ class Stream(Intake):
     _early = b""
     _is_whole = False
     _trailers = b""
-    # Bytes that a backend was given and that are not acknowledged, for it takes no more.
-    _owed = 0
-    _is_paused = False
-    # Who writes an answer's body, and whether it was told to wait.
-    _producer: IPushProducer | None = None
-    _has_to_wait = False
     # All of the answer is with the codec; so many bytes were left when that was looked at.
     _is_answered = False
     _left = 0
 
     def __init__(self, connection: "Http2", number: int) -> None:
-        self.connection = connection
+        self.connection: Http2 = connection
         self.number = number
         self.codec = connection.codec
         self.listener = connection.listener
@@ -131,10 +122,7 @@ class Stream(Intake):
             self.body = None
             self.deadline = NEVER
         bridge.request_data(payload, decoder)
-        if self._is_paused:
-            self._owed += len(data)
-        else:
-            self.codec.acknowledge(self.number, len(data))
+        self.used(len(data))
 
     def refuse_body(self, bridge: Bridge, problem: ProtocolError) -> None:
         self.listener.count_error("http2", problem.kind)
@@ -150,54 +138,12 @@ class Stream(Intake):
         self._say(problem, bridge.request_id)
         self._answered()
 
-    # As a source of its body and a sink for its answer's
-
-    def pauseProducing(self) -> None:
-        """The backend takes no more: the client's window stays as it is."""
-        self._is_paused = True
-
-    def resumeProducing(self) -> None:
-        self._is_paused = False
-        if self._owed:
-            owed, self._owed = self._owed, 0
-            self.codec.acknowledge(self.number, owed)
-            self.connection.flush()
-
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
-        self._producer = producer
-        self._has_to_wait = False
-        self._hold_back()
-
-    def unregisterProducer(self) -> None:
-        self._producer = None
-
-    @property
-    def unsent(self) -> int:
-        """Bytes of the answer that wait for the client."""
-        return self.codec.unsent(self.number)
-
-    def getPeer(self) -> Any:
-        return self.connection.transport.getPeer()
-
-    def getHost(self) -> Any:
-        return self.connection.transport.getHost()
-
-    def _hold_back(self) -> None:
-        if self._producer is None or self._has_to_wait:
-            return
-        waiting = self.unsent
-        if waiting > _STREAM_WAITS or (waiting and self.codec.waiting > _ALL_WAIT):
-            self._has_to_wait = True
-            self._producer.pauseProducing()
-
     def drained(self) -> None:
         """All that was written has gone."""
         if self._is_answered:
             self._leave()
-        elif self._has_to_wait:
-            self._has_to_wait = False
-            if self._producer is not None:
-                self._producer.resumeProducing()
+        else:
+            self.room_again()
 
     # Answers
 
@@ -219,7 +165,7 @@ class Stream(Intake):
         codec, number = self.codec, self.number
         status_line, _, lines = prelude[_VERSION:_ID].partition(b"\r\n")
         is_all = body is None
-        ended = is_all and not payload
+        ended = not payload and (body is None or (body.done and not body.trailers))
         try:
             codec.answer(number, status_line, lines, request_id=bridge.request_id, ended=ended)
         except ProtocolError as problem:
@@ -227,7 +173,9 @@ class Stream(Intake):
             bridge.error = problem.kind
             self._say(problem, bridge.request_id)
             return
-        if body is None or not body.done:
+        if ended:
+            pass
+        elif body is None or not body.done:
             if payload:
                 codec.data(number, payload, ended=is_all)
         else:
@@ -241,7 +189,7 @@ class Stream(Intake):
         elif payload:
             self.codec.data(self.number, payload)
         self.connection.flush()
-        self._hold_back()
+        self.hold_back()
 
     def _send_last(self, payload: bytes, body: Body) -> None:
         if not body.trailers:

@@ -9,10 +9,10 @@ from hyperframe.frame import Frame
 
 from veloflux.core.model.traffic import Limits
 from veloflux.core.wire.http2 import frames
-from veloflux.core.wire.http2.connection import Connection
 from veloflux.core.wire.http2.error import Code
 from veloflux.core.wire.http2.events import Cancelled, Event, Failed
 from veloflux.core.wire.http2.frames import frame
+from veloflux.core.wire.http2.server import Server
 from veloflux.core.wire.http2.settings import Terms
 from veloflux.core.wire.http2.translation import NewKey
 
@@ -44,7 +44,7 @@ class Peer:
         terms: Terms | None = None,
         new_key: NewKey | None = None,
     ) -> None:
-        self.connection = Connection(limits or Limits(), terms or Terms(), 0.0, new_key)
+        self.connection = Server(limits or Limits(), terms or Terms(), 0.0, new_key)
         self.encoder = Encoder()
         self.decoder = Decoder()
         self.now = 0.0

@@ -9,10 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.core.wire.http2.raw import END, GET, HELLO, POST, WHOLE, Peer, long
 from veloflux.core.model.traffic import Limits
 from veloflux.core.wire.http2 import frames
-from veloflux.core.wire.http2.connection import Connection
 from veloflux.core.wire.http2.error import Code
 from veloflux.core.wire.http2.events import Came, Cancelled, Failed, Leaving, Refused, Requested
 from veloflux.core.wire.http2.frames import frame
+from veloflux.core.wire.http2.server import Server
 from veloflux.core.wire.http2.settings import Terms
 from veloflux.core.wire.http2.streams import State, Streams
 
@@ -265,9 +265,7 @@ class Rules(SynchronousTestCase):
             peer.say(wire(peer))
             self.assertIsNone(peer.left_with(), what)
             self.assertEqual(peer.resets(), [(1, code)], what)
-            self.assertEqual(
-                [(c.code, c.by_client) for c in peer.cancelled()][-1:], [(code, False)]
-            )
+            self.assertEqual([(c.code, c.by_peer) for c in peer.cancelled()][-1:], [(code, False)])
             answered(peer, 9)
             peer.listen()
             self.assertEqual([head.stream_id for head in peer.heard("Headers")], [9], what)
@@ -343,8 +341,8 @@ class Memory(SynchronousTestCase):
 
 
 class Hello(SynchronousTestCase):
-    def connection(self) -> Connection:
-        return Connection(Limits(), Terms(), 0.0)
+    def connection(self) -> Server:
+        return Server(Limits(), Terms(), 0.0)
 
     def test_says_what_it_grants_before_the_client_speaks(self) -> None:
         granted, window = Peer().announced

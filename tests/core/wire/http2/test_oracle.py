@@ -23,8 +23,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.core.wire.http2.raw import GET, POST
 from tests.support.messages import CUTS, pieces
 from veloflux.core.model.traffic import Limits
-from veloflux.core.wire.http2.connection import Connection
 from veloflux.core.wire.http2.events import Came, Cancelled, Drained, Failed, Leaving, Requested
+from veloflux.core.wire.http2.server import Server
 from veloflux.core.wire.http2.settings import Terms
 
 
@@ -60,7 +60,7 @@ class Meeting:
         self.client.local_settings[SettingCodes.HEADER_TABLE_SIZE] = table
         self.client.local_settings.acknowledge()
         self.client.initiate_connection()
-        self.server = Connection(Limits(), Terms(), 0.0)
+        self.server = Server(Limits(), Terms(), 0.0)
         self.cuts = cuts
         self.exchanges: dict[int, Exchange] = {}
         self.failed: list[Failed] = []
@@ -95,7 +95,7 @@ class Meeting:
             exchange.came_ended = event.ended
             exchange.came_trailers += event.trailers
         elif isinstance(event, Cancelled):
-            assert event.by_client, event
+            assert event.by_peer, event
             self.exchanges[event.stream].cancelled = True
         elif isinstance(event, Drained):
             assert not self.server.unsent(event.stream)

@@ -118,7 +118,7 @@ class Fields(SynchronousTestCase):
             peer = Peer()
             (event,) = peer.ask(1, fields)
             self.assertEqual(peer.resets(), [(1, Code.PROTOCOL_ERROR)], what)
-            self.assertEqual((event.code, event.by_client, event.kind), (1, False, "malformed"))
+            self.assertEqual((event.code, event.by_peer, event.kind), (1, False, "malformed"))
             self.assertIsInstance(peer.ask(3)[0], Requested)
 
     def test_what_http1_would_not_have_is_answered(self) -> None:

@@ -1,10 +1,5 @@
-"""One client's HTTP/2 connection: bytes in and events out, answers in and bytes out (RFC 9113).
-
-    connection = Connection(limits, terms, now)
-    transport.write(connection.take())
-    for event in connection.receive(data, now): ...
-    connection.answer(stream, b"200 OK", lines); connection.data(stream, body, ended=True)
-    transport.write(connection.take())
+"""One HTTP/2 connection, as far as both of its ends are alike: bytes in and events out, bodies in
+and bytes out (RFC 9113). `server` and `client` have what sets them apart.
 
 After `receive` and after every action there may be bytes to `take`. The time is any clock's that
 goes forward, in seconds. What is said to a stream that is gone is not an error: whoever says it
@@ -12,8 +7,8 @@ has not heard of it yet. The module is long because every frame bears on the sam
 """
 
 from collections.abc import Callable
+from typing import Any, ClassVar
 
-from veloflux.core.model.traffic import Limits
 from veloflux.core.wire.http2 import frames, settings
 from veloflux.core.wire.http2.budget import Budget
 from veloflux.core.wire.http2.error import (
@@ -36,42 +31,31 @@ from veloflux.core.wire.http2.events import (
     Requested,
 )
 from veloflux.core.wire.http2.flow import Inflow
-from veloflux.core.wire.http2.openings import Openings
 from veloflux.core.wire.http2.outlet import Outlet
-from veloflux.core.wire.http2.packing import NO_TABLE, answer_block, trailer_block
+from veloflux.core.wire.http2.packing import NO_TABLE, trailer_block
 from veloflux.core.wire.http2.reader import Reader
 from veloflux.core.wire.http2.settings import Terms
 from veloflux.core.wire.http2.streams import State, Stream, Streams, Verdict
-from veloflux.core.wire.http2.translation import NewKey, trailers
+from veloflux.core.wire.http2.translation import trailers
+from veloflux.core.wire.http2.unpacking import Fields
 
-# Bytes of a field block beyond what its limits need.
-_BLOCK_GRACE = 16 * 1024
 # An update of a window by fewer bytes costs us a frame for little.
 _SMALL_UPDATE = 256
 # Of two pieces of a body that are shorter than this one is made.
 _SMALL_DATA = 1024
-# Control frames that come with each honest request.
-_REFUND = 4.0
-_DRAIN_PING = b"veloflux"
-_BODILESS = frozenset((b"204", b"304"))
 
 
 class Connection:
-    """The server's end of one connection.
-
-    `new_key` makes a Sec-WebSocket-Key for each tunnel; without it none are offered (RFC 8441).
-    """
+    """One end; what it does with each kind of frame is in `FRAMES`."""
 
     __slots__ = (
         "_controls",
         "_events",
-        "_final",
         "_first_new",
         "_has_packed",
         "_inflow",
         "_is_over",
         "_now",
-        "_openings",
         "_outlet",
         "_reader",
         "_resets",
@@ -80,9 +64,9 @@ class Connection:
         "_undone",
     )
 
-    def __init__(
-        self, limits: Limits, terms: Terms, now: float, new_key: NewKey | None = None
-    ) -> None:
+    FRAMES: ClassVar[dict[int, Callable[[Any, int, int, bytes], None]]]
+
+    def __init__(self, terms: Terms, now: float, reader: Reader) -> None:
         self._terms = terms
         self._now = now
         self._is_over = False
@@ -91,16 +75,12 @@ class Connection:
         self._first_new = 0
         self._undone: set[int] | None = None
         self._streams = Streams()
-        # The last stream that a final GOAWAY names; None before that.
-        self._final: int | None = None
         self._inflow = Inflow(max(terms.connection_window, settings.DEFAULT_WINDOW))
         self._outlet = Outlet()
         self._has_packed = False
         self._resets = Budget(terms.resets_burst, terms.resets_rate, now)
         self._controls = Budget(terms.controls_burst, terms.controls_rate, now)
-        self._reader = Reader(limits.max_header_bytes + limits.max_target_bytes + _BLOCK_GRACE)
-        self._openings = Openings(limits, new_key)
-        self._outlet.put(settings.announce(terms, limits, tunnels=new_key is not None))
+        self._reader = reader
 
     # What there is to know
 
@@ -110,7 +90,7 @@ class Connection:
 
     @property
     def waiting(self) -> int:
-        """Bytes of answers that wait for the client's windows, or for `release`."""
+        """Bytes of bodies that wait for the peer's windows, or for `release`."""
         return self._outlet.waiting
 
     @property
@@ -118,32 +98,48 @@ class Connection:
         """Whether a head or the preface has begun and is not whole: it has a deadline."""
         return self._reader.is_amid_head
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing will come of this connection any more: close it."""
-        return self._is_over or (self._final is not None and not self._streams.alive)
-
     def unsent(self, stream: int) -> int:
-        """Bytes of an answer that wait; `Drained` comes when there are none left."""
+        """Bytes of a body that wait; `Drained` comes when there are none left."""
         found = self._streams.alive.get(stream)
         return 0 if found is None else found.queued
 
     def take(self) -> bytes:
-        """The bytes to send to the client."""
+        """The bytes to send to the peer."""
         return self._outlet.take()
 
-    # From the client
+    # What sets the ends apart
+
+    def _unpack(self, block: bytes) -> Fields | None:
+        """The fields of a block that is not a head; as `Unpacker.unpack`."""
+        raise NotImplementedError
+
+    def _heed(self, name: int, value: int) -> None:
+        """The peer's word on a setting other than its window."""
+
+    def _ponged(self, payload: bytes) -> None:
+        """A ping of ours was answered."""
+
+    def _sent_end(self, stream: Stream) -> None:
+        """All that goes to the peer on a stream is sent."""
+        raise NotImplementedError
+
+    def _last_heard(self) -> int:
+        """The last of the peer's streams that was looked at, for GOAWAY."""
+        raise NotImplementedError
+
+    # From the peer
 
     def receive(self, data: bytes, now: float) -> list[Event]:
-        """What the client's bytes mean. Raises nothing: the last event may be `Failed`."""
+        """What the peer's bytes mean. Raises nothing: the last event may be `Failed`."""
         if self._is_over:
             return []
         self._now = now
         self._first_new = self._streams.last + 1
         events = self._events
+        frames_known = self.FRAMES
         try:
             for kind, flags, stream, payload in self._reader.read(data):
-                take = _FRAMES.get(kind)
+                take = frames_known.get(kind)
                 if take is None:
                     # A kind that is not known means nothing (section 5.5).
                     self._spend(1)
@@ -170,7 +166,7 @@ class Connection:
         self._events.append(Failed(problem.code, problem.kind, problem.detail))
 
     def _break(self, number: int, problem: BrokenStreamError) -> None:
-        """Reset a stream because of what the client did: that counts as if it had done it, or it
+        """Reset a stream because of what the peer did: that counts as if it had done it, or it
         could make us work for nothing all the same (CVE-2025-8671)."""
         if self._streams.state(number) is State.IDLE:
             # There is nothing to reset.
@@ -188,7 +184,13 @@ class Connection:
         if not self._resets.spend(1, self._now):
             raise calm_down("Too many streams were reset.")
 
+    def _count_reset_by_peer(self) -> None:
+        """The peer cancelled what it had begun (rapid reset)."""
+        self._count_reset()
+
     def _spend(self, cost: float) -> None:
+        # Who gets much asks after its way (a gRPC client's pings): what we send pays for that.
+        self._controls.refund(self._outlet.count())
         if not self._controls.spend(cost, self._now):
             raise calm_down("Too many frames carried nothing.")
 
@@ -217,23 +219,6 @@ class Connection:
 
     # Field blocks
 
-    def _headers(self, flags: int, number: int, block: bytes) -> None:
-        if not number & 1:
-            raise illegal("A client's streams have odd numbers.")
-        ended = flags & frames.END_STREAM != 0
-        streams = self._streams
-        if number > streams.last:
-            streams.advance(number)
-            self._open(number, block, ended)
-            return
-        verdict = streams.verdict(number, frames.HEADERS)
-        if verdict is Verdict.TAKE:
-            self._trailers(streams.alive[number], block, ended)
-            return
-        # Also what is ignored takes part in the compression.
-        self._openings.unpack(block)
-        self._judge(verdict)
-
     def _judge(self, verdict: Verdict) -> None:
         """Say what is wrong with a frame that is not to be taken."""
         if verdict is Verdict.ILLEGAL:
@@ -244,35 +229,8 @@ class Connection:
             raise BrokenStreamError(Code.STREAM_CLOSED, "closed", "The stream has ended.")
         self._spend(1)
 
-    def _open(self, number: int, block: bytes, ended: bool) -> None:
-        known = self._openings.read(block, ended)
-        streams = self._streams
-        if self._final is not None:
-            # It will be asked again elsewhere (section 6.8).
-            streams.close(number, State.LEFT)
-            self._spend(1)
-            return
-        if len(streams.alive) >= self._terms.max_streams:
-            raise BrokenStreamError(Code.REFUSED_STREAM, "refused", "Too many streams are open.")
-        stream = Stream(
-            number,
-            State.HALF_CLOSED_REMOTE if ended else State.OPEN,
-            self._outlet.initial_window,
-        )
-        streams.alive[number] = stream
-        stream.expected = known.expected
-        stream.is_head = known.method == b"HEAD"
-        self._controls.refund(_REFUND)
-        if known.head is not None:
-            stream.is_tunnel = known.is_tunnel
-            self._events.append(Requested(number, known.head, ended, known.is_tunnel))
-        else:
-            assert known.problem is not None
-            stream.discards = True
-            self._events.append(Refused(number, known.problem, known.method))
-
     def _trailers(self, stream: Stream, block: bytes, ended: bool) -> None:
-        fields = self._openings.unpack(block)
+        fields = self._unpack(block)
         if not ended:
             raise malformed("A second field block does not end the stream.")
         if stream.is_tunnel:
@@ -280,11 +238,11 @@ class Connection:
         lines = trailers(fields)
         if stream.expected > stream.received:
             raise malformed("The body is shorter than was announced.")
-        self._ended_by_client(stream)
+        self._ended_by_peer(stream)
         if not stream.discards:
             self._events.append(Came(stream.id, b"", True, lines))
 
-    def _ended_by_client(self, stream: Stream) -> None:
+    def _ended_by_peer(self, stream: Stream) -> None:
         if stream.state is State.HALF_CLOSED_LOCAL:
             # What was handed on is still to be acknowledged, but no longer by stream.
             self._close(stream.id, State.ENDED)
@@ -293,14 +251,18 @@ class Connection:
 
     # Bodies
 
-    def _data(self, flags: int, number: int, payload: bytes) -> None:
-        if not number:
-            raise illegal("Data belongs to a stream.")
-        size = len(payload)
+    def _take_in(self, size: int) -> None:
+        """So many bytes of data came, on whichever stream."""
         if not self._inflow.take(size):
             raise BrokenConnectionError(
                 Code.FLOW_CONTROL_ERROR, "window", "The connection's window is overrun."
             )
+
+    def _data(self, flags: int, number: int, payload: bytes) -> None:
+        if not number:
+            raise illegal("Data belongs to a stream.")
+        size = len(payload)
+        self._take_in(size)
         verdict = self._streams.verdict(number, frames.DATA)
         if verdict is not Verdict.TAKE:
             self._give(size)
@@ -310,7 +272,7 @@ class Connection:
         # From here on the bytes are given back when the stream ends, however it does.
         stream.unacknowledged += size
         if stream.inflow is None:
-            # Until it knows of our settings, the client keeps to the default.
+            # Until it knows of our settings, the peer keeps to the default.
             stream.inflow = Inflow(max(self._terms.stream_window, settings.DEFAULT_WINDOW))
         if not stream.inflow.take(size):
             raise BrokenStreamError(
@@ -328,7 +290,7 @@ class Connection:
         if not length and not ended:
             self._spend(1)
         if ended:
-            self._ended_by_client(stream)
+            self._ended_by_peer(stream)
         if stream.discards:
             self.acknowledge(number, size)
             return
@@ -370,7 +332,7 @@ class Connection:
         self._close(number, State.CANCELLED)
         if not self._undo(number):
             self._events.append(Cancelled(number, code, True))
-        self._count_reset()
+        self._count_reset_by_peer()
 
     def _settings(self, flags: int, number: int, payload: bytes) -> None:
         if number:
@@ -385,11 +347,13 @@ class Connection:
         for name, value in settings.read(payload):
             if name == settings.INITIAL_WINDOW_SIZE:
                 self._outlet.resize(value, self._streams.alive)
+            else:
+                self._heed(name, value)
         self._outlet.put(frames.frame(frames.SETTINGS, frames.ACK, 0))
         self._pumped(self._outlet.pump())
 
     def _push_promise(self, flags: int, number: int, payload: bytes) -> None:
-        raise illegal("A client cannot push.")
+        raise illegal("Nobody is to push.")
 
     def _ping(self, flags: int, number: int, payload: bytes) -> None:
         if number:
@@ -397,10 +361,10 @@ class Connection:
         if len(payload) != 8:
             raise wrong_size("A ping is not eight bytes long.")
         self._spend(1)
-        if not flags & frames.ACK:
+        if flags & frames.ACK:
+            self._ponged(payload)
+        else:
             self._outlet.put(frames.frame(frames.PING, frames.ACK, 0, payload))
-        elif payload == _DRAIN_PING and self._final is None:
-            self.drain(final=True)
 
     def _goaway(self, flags: int, number: int, payload: bytes) -> None:
         if number:
@@ -442,10 +406,10 @@ class Connection:
             else:
                 self._events.append(Drained(number))
 
-    # To the client
+    # To the peer
 
     def acknowledge(self, number: int, count: int) -> None:
-        """So many bytes of what `Came` for a stream are used up: the client may send more."""
+        """So many bytes of what `Came` for a stream are used up: the peer may send more."""
         stream = self._streams.alive.get(number)
         if stream is None:
             # They were given back when it ended.
@@ -458,58 +422,27 @@ class Connection:
             if increment:
                 self._outlet.put(frames.window_update(number, increment))
 
-    def interim(self, number: int, status_line: bytes, lines: bytes) -> None:
-        """A 1xx answer, `100 Continue`; the real one is to come. Raises ProtocolError 502."""
-        stream = self._streams.alive.get(number)
-        if stream is not None and not stream.has_answer:
-            self._outlet.block(number, self._packed(status_line, lines), ended=False)
-
-    def answer(
-        self,
-        number: int,
-        status_line: bytes,
-        lines: bytes,
-        *,
-        request_id: bytes = b"",
-        ended: bool = False,
-    ) -> None:
-        """The head of an answer: `200 OK` and field lines, less X-Request-ID.
-
-        With `ended` there is no body; there is none for HEAD, 204 and 304 in any case. Raises
-        ProtocolError 502 for lines that are none, and then nothing was sent.
-        """
-        stream = self._streams.alive.get(number)
-        if stream is None:
-            return
-        assert not stream.has_answer, "a stream has one answer"
-        block = self._packed(status_line, lines, request_id)
-        stream.has_answer = True
-        ended = ended or stream.is_head or status_line[:3] in _BODILESS
-        self._outlet.block(number, block, ended=ended)
-        if ended:
-            self._sent_end(stream)
-
-    def _packed(self, status_line: bytes, lines: bytes, request_id: bytes = b"") -> bytes:
-        block = answer_block(status_line[:3], lines, request_id)
-        if not self._has_packed:
-            self._has_packed = True
-            block = NO_TABLE + block
-        return block
+    def _packed(self, block: bytes) -> bytes:
+        """A field block as it is sent: the first one gives up the table."""
+        if self._has_packed:
+            return block
+        self._has_packed = True
+        return NO_TABLE + block
 
     def data(self, number: int, data: bytes, *, ended: bool = False) -> None:
-        """Some of an answer's body, or of what a tunnel carries. What the client has no window for
-        waits here: see `unsent`."""
+        """Some of a body, or of what a tunnel carries. What the peer has no window for waits here:
+        see `unsent`."""
         stream = self._streams.alive.get(number)
         if stream is None or stream.is_ending:
             return
-        assert stream.has_answer, "the head of an answer comes first"
+        assert stream.has_head, "a head comes first"
         if stream.state is State.HALF_CLOSED_LOCAL:
             return
         if self._outlet.data(stream, data, ended=ended):
             self._sent_end(stream)
 
     def trailers(self, number: int, lines: bytes) -> None:
-        """The end of an answer, with trailers. Raises ProtocolError 502."""
+        """The end of a body, with trailers. Raises ProtocolError 502 for lines that are none."""
         stream = self._streams.alive.get(number)
         if stream is None or stream.is_ending or stream.state is State.HALF_CLOSED_LOCAL:
             return
@@ -519,20 +452,8 @@ class Connection:
         elif self._outlet.trailers(stream, block):
             self._sent_end(stream)
 
-    def _sent_end(self, stream: Stream) -> None:
-        """All of an answer is sent. Who still sends a body to it is told to stop, without blame
-        (section 8.1); a tunnel may be closed by halves."""
-        if stream.state is State.HALF_CLOSED_REMOTE:
-            self._close(stream.id, State.ENDED)
-        elif stream.is_tunnel:
-            stream.is_ending = False
-            stream.state = State.HALF_CLOSED_LOCAL
-        else:
-            self._outlet.put(frames.reset(stream.id, Code.NO_ERROR))
-            self._close(stream.id, State.LEFT)
-
     def reset(self, number: int, code: Code = Code.INTERNAL_ERROR) -> None:
-        """Cut a stream: its answer cannot end well."""
+        """Cut a stream: it cannot end well."""
         if number in self._streams.alive:
             self._outlet.put(frames.reset(number, code))
             self._close(number, State.LEFT)
@@ -547,18 +468,6 @@ class Connection:
         events, self._events = self._events, []
         return events
 
-    def drain(self, *, final: bool = False) -> None:
-        """Take no more requests, in two steps: those that are on their way are still served until
-        the client has heard of it, or until `final` (section 6.8)."""
-        if self._is_over or self._final is not None:
-            return
-        if final:
-            self._final = self._streams.last
-            self._outlet.put(frames.goaway(self._final, Code.NO_ERROR))
-        else:
-            self._outlet.put(frames.goaway(frames.MAX_STREAM, Code.NO_ERROR))
-            self._outlet.put(frames.frame(frames.PING, 0, 0, _DRAIN_PING))
-
     def close(self, code: Code = Code.NO_ERROR) -> None:
         """End the connection now, with whatever is under way."""
         if not self._is_over:
@@ -567,14 +476,11 @@ class Connection:
     def _end(self, code: Code, detail: str) -> None:
         self._is_over = True
         self._reader.clear()
-        # It must not name more than before (section 6.8).
-        last = self._streams.last if self._final is None else self._final
-        self._outlet.put(frames.goaway(last, code, detail))
+        self._outlet.put(frames.goaway(self._last_heard(), code, detail))
 
 
-_FRAMES: dict[int, Callable[[Connection, int, int, bytes], None]] = {
+FRAMES: dict[int, Callable[[Any, int, int, bytes], None]] = {
     frames.DATA: Connection._data,
-    frames.HEADERS: Connection._headers,
     frames.PRIORITY: Connection._priority,
     frames.RST_STREAM: Connection._rst_stream,
     frames.SETTINGS: Connection._settings,

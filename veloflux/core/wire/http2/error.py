@@ -1,4 +1,4 @@
-"""What is wrong with a client's frames: fatal to one stream, or to the connection (RFC 9113
+"""What is wrong with a peer's frames: fatal to one stream, or to the connection (RFC 9113
 section 5.4)."""
 
 from enum import IntEnum
@@ -57,5 +57,5 @@ def wrong_size(detail: str) -> BrokenConnectionError:
 
 
 def calm_down(detail: str) -> BrokenConnectionError:
-    """For a client that is within every rule's letter, but means harm."""
+    """For a peer that is within every rule's letter, but means harm."""
     return BrokenConnectionError(Code.ENHANCE_YOUR_CALM, "flood", detail)

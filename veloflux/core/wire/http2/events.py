@@ -1,9 +1,9 @@
-"""What a client did, as told to whoever serves it."""
+"""What the peer did, as told to whoever serves it, or asked it."""
 
 from typing import NamedTuple
 
 from veloflux.core.wire.error import ProtocolError
-from veloflux.core.wire.http1 import RequestHead
+from veloflux.core.wire.http1 import RequestHead, ResponseHead
 from veloflux.core.wire.http2.error import Code
 
 
@@ -26,8 +26,16 @@ class Refused(NamedTuple):
     method: bytes
 
 
+class Answered(NamedTuple):
+    """The head of an answer, or an interim one (1xx); with `ended` it has no body."""
+
+    stream: int
+    head: ResponseHead
+    ended: bool
+
+
 class Came(NamedTuple):
-    """Some of a request's body, to be acknowledged when it is used up. With `ended` it is the
+    """Some of a body, to be acknowledged when it is used up. With `ended` it is the
     last, and may be empty; `trailers` are field lines."""
 
     stream: int
@@ -37,12 +45,13 @@ class Came(NamedTuple):
 
 
 class Cancelled(NamedTuple):
-    """A stream is gone, by the client's reset or because of what it did wrong (`kind`): stop the
-    work for it. There is nobody to answer."""
+    """A stream is gone, by the peer's reset or because of what it did wrong (`kind`): stop the
+    work for it. There is nobody to answer. A server that has not begun with a request says
+    REFUSED_STREAM, as its GOAWAY means for all that it leaves out."""
 
     stream: int
     code: int
-    by_client: bool
+    by_peer: bool
     kind: str = ""
 
 
@@ -53,7 +62,7 @@ class Drained(NamedTuple):
 
 
 class Leaving(NamedTuple):
-    """The client will open no more streams."""
+    """The peer will open no more streams, or take no more."""
 
     code: int
 
@@ -66,4 +75,4 @@ class Failed(NamedTuple):
     detail: str
 
 
-Event = Requested | Refused | Came | Cancelled | Drained | Leaving | Failed
+Event = Requested | Refused | Answered | Came | Cancelled | Drained | Leaving | Failed

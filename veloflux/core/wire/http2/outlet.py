@@ -1,5 +1,5 @@
 """Frames on their way out: what may be sent now, and what waits for a window (RFC 9113 section
-5.2). Streams that wait take turns, a frame each; the client's priorities are not asked (RFC 9218
+5.2). Streams that wait take turns, a frame each; a client's priorities are not asked (RFC 9218
 lets a server do so)."""
 
 from collections import deque
@@ -16,15 +16,16 @@ _MAX_FRAME = frames.MAX_FRAME
 
 class Outlet:
     """What is sent, in order. `initial_window` is what a new stream begins with, `waiting` how many
-    bytes wait for the client or for `release`."""
+    bytes wait for the peer or for `release`."""
 
-    __slots__ = ("_is_held", "_out", "_ready", "initial_window", "waiting", "window")
+    __slots__ = ("_is_held", "_out", "_ready", "_sent", "initial_window", "waiting", "window")
 
     def __init__(self) -> None:
         self._out: list[bytes | memoryview] = []
         # Streams that have something to send and a window for it, in the order of their turns.
         self._ready: dict[int, Stream] = {}
         self._is_held = False
+        self._sent = 0
         self.window = DEFAULT_WINDOW
         self.initial_window = DEFAULT_WINDOW
         self.waiting = 0
@@ -36,6 +37,11 @@ class Outlet:
             return b""
         sent = b"".join(out)
         out.clear()
+        return sent
+
+    def count(self) -> int:
+        """How many frames with something in them were sent since this was last asked."""
+        sent, self._sent = self._sent, 0
         return sent
 
     def put(self, frame: bytes) -> None:
@@ -61,7 +67,7 @@ class Outlet:
             kind, flags = frames.CONTINUATION, 0
 
     def data(self, stream: Stream, data: bytes, *, ended: bool) -> bool:
-        """Some of an answer's body; says whether that was the end and all is sent.
+        """Some of a body; says whether that was the end and all is sent.
 
         An empty frame needs no window (section 6.9).
         """
@@ -76,6 +82,7 @@ class Outlet:
                 self.window -= size
                 flags = frames.END_STREAM if ended else 0
                 self._out += (_PACK(size >> 8, size & 0xFF, frames.DATA, flags, stream.id), data)
+                self._sent += 1
                 return ended
         if stream.queue is None:
             stream.queue = deque()
@@ -97,7 +104,7 @@ class Outlet:
         return False
 
     def hold(self) -> None:
-        """The client's connection takes no more: let answers wait here."""
+        """The connection takes no more: let bodies wait here."""
         self._is_held = True
 
     def release(self) -> list[int]:
@@ -148,6 +155,7 @@ class Outlet:
             self._out.append(_PACK(size >> 8, size & 0xFF, frames.DATA, flags, stream.id))
             if size:
                 self._out.append(piece)
+                self._sent += 1
         if is_last:
             stream.queue = None
             if stream.trailers is not None:

@@ -1,10 +1,11 @@
 """Field blocks into HPACK (RFC 7541), without a dynamic table.
 
-An answer's block is then a function of its lines alone: what was made for one connection serves
-all, nothing is kept for any, and the client's table size does not matter. It is some hundred bytes
+A block is then a function of its lines alone: what was made for one connection serves
+all, nothing is kept for any, and the peer's table size does not matter. It is some hundred bytes
 longer than it could be (nginx does the same).
 """
 
+import re
 from functools import lru_cache
 
 from hpack.huffman import HuffmanEncoder
@@ -15,7 +16,7 @@ from veloflux.core.wire import grammar
 from veloflux.core.wire.error import bad_answer
 
 # Begins a connection's first block: from here on the table's size is 0 (section 6.3), which is
-# never over what the client allows.
+# never over what the peer allows.
 NO_TABLE = b"\x20"
 
 _BY_NAME = {name: found[0] for name, found in HeaderTable.STATIC_TABLE_MAPPING.items()}
@@ -25,6 +26,8 @@ _CODER = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
 _DROPPED = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
 )
+# A request may say of its connection that it takes trailers; its host has another name there.
+_DROPPED_OF_REQUESTS = (_DROPPED - {b"te"}) | {b"host"}
 # Values that come again and again are worth the work of Huffman's code; they are remembered.
 _STEADY = frozenset(
     (
@@ -52,6 +55,8 @@ _STEADY = frozenset(
 _LONGEST_STEADY = 128
 # Bytes of lines that are remembered as a block.
 _LONGEST_BLOCK = 1024
+_HOST = re.compile(rb"Host:[\t ]*+([^\r]*+)\r\n")
+_ID = b"X-Request-ID: "
 
 
 def answer_block(status: bytes, lines: bytes, request_id: bytes = b"") -> bytes:
@@ -64,19 +69,51 @@ def answer_block(status: bytes, lines: bytes, request_id: bytes = b"") -> bytes:
     return fixed + _REQUEST_ID + _string(request_id) if request_id else fixed
 
 
+def request_block(prelude: bytes, scheme: bytes, request_id: bytes, more: bytes = b"") -> bytes:
+    """The block of a request's head: `prelude` is what HTTP/1.1 has up to the value of
+    X-Request-ID, the name in its last line; `more` are further field lines.
+
+    Raises ProtocolError 502 for what is no such head.
+    """
+    read = _asked if len(prelude) <= _LONGEST_BLOCK else _ask
+    block = read(prelude, scheme) + _REQUEST_ID + _string(request_id)
+    return block + _fields(more, _DROPPED_OF_REQUESTS) if more else block
+
+
+def _ask(prelude: bytes, scheme: bytes) -> bytes:
+    end = prelude.find(b"\r\n")
+    match = grammar.REQUEST_LINE.fullmatch(prelude, 0, end)
+    if match is None or not prelude.endswith(_ID):
+        raise bad_answer("field", "The request for the backend has a malformed head.")
+    lines = prelude[end + 2 : -len(_ID)]
+    host = _HOST.match(lines)
+    packed = [_field(b":method", match[1]), _field(b":scheme", scheme)]
+    if host is not None and host[1]:
+        packed.append(_field(b":authority", host[1]))
+    packed.append(_field(b":path", match[2]))
+    return b"".join(packed) + _fields(lines, _DROPPED_OF_REQUESTS)
+
+
+_asked = lru_cache(maxsize=512)(_ask)
+
+
 def trailer_block(lines: bytes) -> bytes:
     """The block of trailers; raises ProtocolError 502 for lines that are none."""
     return _pack(b"", lines)
 
 
 def _pack(status: bytes, lines: bytes) -> bytes:
+    return (_field(b":status", status) if status else b"") + _fields(lines, _DROPPED)
+
+
+def _fields(lines: bytes, dropped: frozenset[bytes]) -> bytes:
     # The one place where lines become fields: what is not a line by the strict grammar ends here.
     if grammar.FIELDS.fullmatch(b"\n%b\r\n" % lines) is None:
-        raise bad_answer("field", "The answer has a malformed header line.")
-    packed = [_field(b":status", status)] if status else []
+        raise bad_answer("field", "There is a malformed header line.")
+    packed = []
     for match in grammar.ANY_FIELD.finditer(lines):
         name = match[1].lower()
-        if name not in _DROPPED:
+        if name not in dropped:
             packed.append(_field(name, match[2].strip(b" \t")))
     return b"".join(packed)
 

@@ -23,14 +23,25 @@ _MAX_FRAGMENTS = 32
 
 
 class Reader:
-    """One direction's bytes; `max_block` bounds a field block that comes in several frames."""
+    """One direction's bytes; `max_block` bounds a field block that comes in several frames, and
+    `preface` is what comes before the first, a server's being empty."""
 
-    __slots__ = ("_buffer", "_count", "_flags", "_is_greeted", "_max_block", "_pieces", "_stream")
+    __slots__ = (
+        "_buffer",
+        "_count",
+        "_flags",
+        "_is_greeted",
+        "_max_block",
+        "_pieces",
+        "_preface",
+        "_stream",
+    )
 
-    def __init__(self, max_block: int) -> None:
+    def __init__(self, max_block: int, preface: bytes = frames.PREFACE) -> None:
         self._buffer = b""
         self._is_greeted = False
         self._max_block = max_block
+        self._preface = preface
         # A field block that is not whole: its pieces, and what its first frame said.
         self._pieces = b""
         self._count = 0
@@ -56,7 +67,7 @@ class Reader:
         at = 0
         if not self._is_greeted:
             at = self._greet(buffer)
-            if not at:
+            if not self._is_greeted:
                 self._buffer = buffer
                 return
         end = len(buffer)
@@ -83,8 +94,8 @@ class Reader:
         self._buffer = buffer[at:]
 
     def _greet(self, buffer: bytes) -> int:
-        """Where the frames begin, or 0 when that has not come (section 3.4)."""
-        preface = frames.PREFACE
+        """Where the frames begin, when that has come (section 3.4)."""
+        preface = self._preface
         if not buffer.startswith(preface):
             if preface.startswith(buffer):
                 return 0

@@ -21,10 +21,10 @@ _LEAST_FRAME, _LARGEST_FRAME = 16_384, 16_777_215
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one connection grants its client. Windows in bytes; a burst is how many may come at
+    """What one connection grants its peer. Windows in bytes; a burst is how many may come at
     once, a rate how many more each second.
 
-    `resets` count the streams that the client cancels or makes us reset; `controls` the frames
+    `resets` count the streams that a client cancels or makes us reset; `controls` the frames
     that cost work and carry nothing.
     """
 
@@ -55,12 +55,28 @@ def announce(terms: Terms, limits: Limits, *, tunnels: bool) -> bytes:
     ours = frames.frame(
         frames.SETTINGS, 0, 0, b"".join(_ENTRY.pack(name, value) for name, value in entries)
     )
+    return ours + _grant(terms)
+
+
+def ask(terms: Terms, max_header_bytes: int) -> bytes:
+    """A client's SETTINGS, and the connection's window raised to what `terms` say. Nobody is to
+    push."""
+    entries = [
+        (ENABLE_PUSH, 0),
+        (INITIAL_WINDOW_SIZE, terms.stream_window),
+        (MAX_HEADER_LIST_SIZE, max_header_bytes),
+    ]
+    ours = b"".join(_ENTRY.pack(name, value) for name, value in entries)
+    return frames.frame(frames.SETTINGS, 0, 0, ours) + _grant(terms)
+
+
+def _grant(terms: Terms) -> bytes:
     more = terms.connection_window - DEFAULT_WINDOW
-    return ours + frames.window_update(0, more) if more > 0 else ours
+    return frames.window_update(0, more) if more > 0 else b""
 
 
 def read(payload: bytes) -> list[tuple[int, int]]:
-    """The entries of a client's SETTINGS that mean something here; raises BrokenConnectionError.
+    """The entries of the peer's SETTINGS that mean something here; raises BrokenConnectionError.
 
     The size of our own table for its sake is not among them: we keep none (see `packing`).
     """
@@ -71,11 +87,14 @@ def read(payload: bytes) -> list[tuple[int, int]]:
         if name in (ENABLE_PUSH, ENABLE_CONNECT_PROTOCOL, NO_RFC7540_PRIORITIES):
             if value > 1:
                 raise illegal("A setting that is 0 or 1 is neither.")
+            found.append((name, value))
         elif name == INITIAL_WINDOW_SIZE:
             if value > MAX_WINDOW:
                 raise BrokenConnectionError(
                     Code.FLOW_CONTROL_ERROR, "window", "The initial window is too large."
                 )
+            found.append((name, value))
+        elif name == MAX_CONCURRENT_STREAMS:
             found.append((name, value))
         elif name == MAX_FRAME_SIZE and not _LEAST_FRAME <= value <= _LARGEST_FRAME:
             raise illegal("The largest frame is out of its bounds.")

@@ -69,17 +69,19 @@ VERDICTS: dict[State, dict[int, Verdict]] = {
 class Stream:
     """One request and its answer.
 
-    `window` is what we may send; `unacknowledged` what of the client's bytes was handed on and not
-    yet used up; `expected` the length that the request announced, -1 for none, and `received` what
-    came of it. `queue` holds what of the answer waits for a window, `trailers` its last block.
+    `window` is what we may send; `unacknowledged` what of the peer's bytes was handed on and not
+    yet used up; `expected` the length that the peer announced, -1 for none, and `received` what
+    came of it. `queue` holds what of our body waits for a window, `trailers` its last block.
+    `has_head` says that our head is sent, `is_answered` that a server's is there.
     """
 
     __slots__ = (
         "discards",
         "expected",
-        "has_answer",
+        "has_head",
         "id",
         "inflow",
+        "is_answered",
         "is_ending",
         "is_head",
         "is_tunnel",
@@ -107,7 +109,8 @@ class Stream:
         self.is_head = False
         self.is_tunnel = False
         self.discards = False
-        self.has_answer = False
+        self.has_head = False
+        self.is_answered = False
 
 
 class Streams:

@@ -29,12 +29,12 @@ _METHOD = re.compile(grammar.TOKEN)
 _VISIBLE = re.compile(rb"[\x21-\x7e]++")
 _PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
 # Section 8.2.2: they speak of a connection that HTTP/2 has other words for.
-_CONNECTION = frozenset(
+CONNECTION = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
 # Fields that are looked at; RFC 8441 has no use for the key, which is made here for the backend.
 _SINGULAR = (b"content-length", b"host", b"te")
-_MATTERS = _CONNECTION | {b"cookie", b"sec-websocket-key", *_SINGULAR}
+_MATTERS = CONNECTION | {b"cookie", b"sec-websocket-key", *_SINGULAR}
 _HANDSHAKE = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: %b\r\n"
 
 NewKey = Callable[[], bytes]
@@ -99,8 +99,8 @@ def trailers(fields: Fields | None) -> bytes:
     """
     if fields is None:
         raise malformed("The trailers are too many or too large.")
-    _check_lines(b"".join([b"%b: %b\r\n" % field for field in fields]), len(fields))
-    if any(name in _CONNECTION for name, _ in fields):
+    check_lines(b"".join([b"%b: %b\r\n" % field for field in fields]), len(fields))
+    if any(name in CONNECTION for name, _ in fields):
         raise malformed("A trailer is about the connection.")
     return b"".join([b"%b: %b\r\n" % field for field in fields if is_trailer(field[0])])
 
@@ -128,7 +128,7 @@ def _lines(fields: Fields, start: int) -> tuple[bytes, dict[bytes, bytes]]:
             lines.append(b"%b: %b\r\n" % (name, value))
         elif name == b"cookie":
             crumbs.append(value)
-        elif name in _CONNECTION:
+        elif name in CONNECTION:
             raise malformed("A field is about the connection.")
         elif name in seen:
             raise malformed("A field that can be there once is there twice.")
@@ -140,13 +140,14 @@ def _lines(fields: Fields, start: int) -> tuple[bytes, dict[bytes, bytes]]:
         lines.append(b"cookie: %b\r\n" % b"; ".join(crumbs))
     block = b"".join(lines)
     # A pseudo-field among them fails here too: its name is not a token.
-    _check_lines(block, len(lines))
+    check_lines(block, len(lines))
     if seen.get(b"te", b"trailers").lower() != b"trailers":
         raise malformed("TE says something other than trailers.")
     return block, seen
 
 
-def _check_lines(block: bytes, count: int) -> None:
+def check_lines(block: bytes, count: int) -> None:
+    """Raise BrokenStreamError when `block` is not `count` field lines."""
     # As many ends of lines as there are fields: one inside a value would make two of it.
     if block.count(b"\n") != count or _LINES.fullmatch(block) is None:
         raise malformed("A field is not a lower-case name and a value.")
