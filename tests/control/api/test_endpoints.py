@@ -97,7 +97,26 @@ class CoreTests(SynchronousTestCase):
             self.assertEqual(
                 answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8"
             )
-            self.assertEqual(read(answer.body), {(name, frozenset({("listener", "web")})): 5.0})
+            self.assertEqual(read(answer.body)[name, frozenset({("listener", "web")})], 5.0)
+
+
+class CountTests(SynchronousTestCase):
+    def test_counts_its_own_requests_by_method_and_status(self) -> None:
+        """Those refused before the routing, too; no client chooses a label."""
+        api = Api()
+        for _ in range(2):
+            api.call("GET", "/healthz")
+        api.call("GET", "/nothing")
+        api.call("BREW", "/")
+        api.call("GET", "/", {"Host": "evil.example"})
+        found = read(api.call("GET", "/metrics", SIGNED_IN).body)
+        name = metrics.ADMIN_REQUESTS.name
+
+        def count(method: str, code_class: str) -> float | None:
+            return found.get((name, frozenset({("method", method), ("code_class", code_class)})))
+
+        self.assertEqual((count("GET", "2xx"), count("GET", "4xx")), (2.0, 2.0))
+        self.assertEqual(count("other", "4xx"), 1.0)
 
 
 class MetricsListenerTests(SynchronousTestCase):

@@ -140,7 +140,7 @@ class FailureTests(SynchronousTestCase):
             def render(self, request: IRequest) -> int:
                 raise ZeroDivisionError("secret")
 
-        site = AdminSite(Gate(Broken(), None, Pages(())), Clock(), Limits(()))
+        site = AdminSite(Gate(Broken(), None, Pages(()), lambda *_: None), Clock(), Limits(()))
         answer = parse(Connection(site).send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
         self.assertEqual(answer.status, 500)
         self.assertEqual(answer.headers["content-type"], "application/problem+json")

@@ -4,7 +4,7 @@ Of Klein only the routing and the life of a request are used. Every answer is wr
 function returns, and every error, its own included, as a problem.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from klein import Klein
@@ -23,7 +23,10 @@ from veloflux.control.api.pages import Pages
 from veloflux.control.api.problem import Problem, refused
 from veloflux.control.api.site import AdminSite, Limits
 from veloflux.control.api.table import METRICS_ROWS, ROWS
+from veloflux.control.metrics import Metrics
 from veloflux.control.services.errors import Refusal
+from veloflux.core.flow.exchange import KNOWN_METHODS
+from veloflux.core.model.metrics import ADMIN_REQUESTS, Sample
 from veloflux.core.model.node import Admin
 
 # Nothing takes that long; what does is stuck.
@@ -48,14 +51,27 @@ def admin_site(
         names = {"localhost", admin.address.host, hostname.lower()}
     rows = (*rows, *documentation(rows, frame.in_thread))
     app = build(rows, frame, reactor)
-    gate = Gate(app.resource(), names, Pages(admin.cors_origins))
+    gate = Gate(app.resource(), names, Pages(admin.cors_origins), counted(frame.services.metrics))
     return AdminSite(gate, reactor, Limits(rows))
 
 
 def metrics_site(reactor: Any, frame: Frame) -> AdminSite:
     """Make what serves the metrics alone, to anybody and under any host."""
     app = build(METRICS_ROWS, frame, reactor)
-    return AdminSite(Gate(app.resource(), None, Pages(())), reactor, Limits(METRICS_ROWS))
+    gate = Gate(app.resource(), None, Pages(()), counted(frame.services.metrics))
+    return AdminSite(gate, reactor, Limits(METRICS_ROWS))
+
+
+def counted(metrics: Metrics) -> Callable[[bytes, int], None]:
+    """What counts requests by method and status."""
+
+    def count(method: bytes, status: int) -> None:
+        # Clients choose the method, so only those that are known have a name.
+        name = method.decode() if method in KNOWN_METHODS else "other"
+        code_class = f"{status // 100}xx" if status else "none"
+        metrics.add(Sample(ADMIN_REQUESTS.name, (name, code_class), 1.0))
+
+    return count
 
 
 def build(rows: Sequence[Endpoint], frame: Frame, reactor: Any) -> Klein:

@@ -7,7 +7,7 @@ another name than its own. An address instead of a name is no such name.
 
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
 
 from twisted.web.iweb import IRequest
@@ -73,19 +73,34 @@ def request_id(request: Request) -> str:
 
 
 class Gate(Resource):
-    """Stands before the routing; `names` are the hosts served beside addresses, None for any."""
+    """Stands before the routing; `names` are the hosts served beside addresses, None for any.
+
+    `on_end` is told the method and the status of every request that is over, 0 for one whose
+    client has left before.
+    """
 
     isLeaf = True
 
-    def __init__(self, inner: IResource, names: Collection[str] | None, pages: Pages) -> None:
+    def __init__(
+        self,
+        inner: IResource,
+        names: Collection[str] | None,
+        pages: Pages,
+        on_end: Callable[[bytes, int], None],
+    ) -> None:
         super().__init__()
         self._inner = inner
         self._names = names
         self._pages = pages
+        self._on_end = on_end
 
     def render(self, request: IRequest) -> int:
         assert isinstance(request, Request)
         prepare(request)
+        request.notifyFinish().addCallbacks(
+            lambda _: self._on_end(request.method, request.code),
+            lambda _: self._on_end(request.method, 0),
+        )
         self._pages.prepare(request)
         problem = self._refuse(request) or self._pages.refuse(request)
         if problem is None:

@@ -38,6 +38,8 @@ _SECRET = re.compile(
     r"(?i)(authorization|password|passwd|secret|token|api[_-]?key|cookie)"
     r"([\"']?\s*[:=]\s*[\"']?)((?:basic|bearer|digest)\s+)?[^\s\"',;&]+"
 )
+# Twisted adds it to the name of a module.
+_CLASS = re.compile(r"\._?[A-Z]\w*$")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -224,7 +226,7 @@ def _event(event: LogEvent) -> _Event:
         for key in _METADATA
         if isinstance(value := event.get(key), (str, int, float, bool))
     }
-    source = str(event.get("log_namespace") or event.get("system") or "-")
+    source = _CLASS.sub("", str(event.get("log_namespace") or event.get("system") or "-"))
     if "worker" in metadata:
         source = f"worker {metadata['worker']}"
     moment = event.get("log_time") or event.get("time") or 0.0
