@@ -387,7 +387,7 @@ class Bridge(Carrier, Outcome, Timed):
         upstream = self.upstream
         assert upstream is not None
         upstream.body = body
-        self.plane.deadlines.arm(upstream, now + self.pool.timeouts.idle_s)
+        self.plane.deadlines.arm(upstream, now + upstream.idle_s)
         self._download = Valve(
             upstream.transport,
             self.downstream.transport,
@@ -491,12 +491,13 @@ class Bridge(Carrier, Outcome, Timed):
         self._failed(exchange.BAD_ANSWER)
 
     def backend_timed_out(self) -> None:
-        if self._download is not None:
+        upstream = self.upstream
+        if self._download is not None and upstream is not None:
             now = self.plane.deadlines.now()
-            patience = self._download.held_until(now) + self.pool.timeouts.idle_s
-            if patience > now and self.upstream is not None:
+            patience = self._download.held_until(now) + upstream.idle_s
+            if patience > now:
                 # It was the client that took no more.
-                self.plane.deadlines.arm(self.upstream, patience)
+                self.plane.deadlines.arm(upstream, patience)
                 return
         self._failed(exchange.SLOW_BACKEND if self.status else exchange.FIRST_BYTE)
 

@@ -11,9 +11,10 @@ from veloflux.core.flow.quota import Quota
 from veloflux.core.flow.stages import Stages
 from veloflux.core.flow.upload import Upload
 from veloflux.core.model.traffic import Limits
-from veloflux.core.wire import hygiene
+from veloflux.core.wire import grpc, hygiene
 from veloflux.core.wire.error import DeclinedError, ProtocolError
 from veloflux.core.wire.fields import RequestFields
+from veloflux.core.wire.framing import Framed
 from veloflux.core.wire.http1 import REMEMBERED, RequestHead
 from veloflux.core.wire.preface import Preface
 from veloflux.edge.bridge import Bridge
@@ -107,6 +108,7 @@ class Reception:
                     limits,
                     now,
                     awaits_leave=fields.expects_continue,
+                    is_call=side.unframed is Framed and grpc.is_call(head),
                 )
         except ProtocolError as problem:
             if problem.status >= 400 and not isinstance(problem, DeclinedError):

@@ -116,6 +116,11 @@ class Upstream(Protocol, Timed):
         return encode(payload, body) if self.bridge.head.fields.length is None else payload
 
     @property
+    def idle_s(self) -> float:
+        """For how long an answer may make no progress."""
+        return self.backend.pool.timeouts.idle_s
+
+    @property
     def has_answered_nothing(self) -> bool:
         """Not a byte of an answer has come."""
         return not (self.is_answering or self._buffer or self._interim)

@@ -2,6 +2,7 @@
 
 from veloflux.core.flow.exchange import too_large
 from veloflux.core.model.traffic import Limits
+from veloflux.core.wire import grpc
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.framing import Body, Counted
 
@@ -14,16 +15,34 @@ class Upload:
 
     `limit` is in bytes, 0 for none. The pace is the client's alone: the time in which the backend
     or this proxy kept it waiting does not count. `awaits_leave` is for a client that expects
-    100-continue: it may wait for that, and the backend has a deadline for it.
+    100-continue: it may wait for that, and the backend has a deadline for it. A `is_call` has no
+    pace: its messages come when there are any.
     """
 
-    __slots__ = ("_awaits_leave", "_last", "_limit", "_limits", "_since", "decoder", "received")
+    __slots__ = (
+        "_awaits_leave",
+        "_is_call",
+        "_last",
+        "_limit",
+        "_limits",
+        "_since",
+        "decoder",
+        "received",
+    )
 
     def __init__(
-        self, decoder: Body, limit: int, limits: Limits, now: float, *, awaits_leave: bool = False
+        self,
+        decoder: Body,
+        limit: int,
+        limits: Limits,
+        now: float,
+        *,
+        awaits_leave: bool = False,
+        is_call: bool = False,
     ) -> None:
         self.decoder = decoder
         self._awaits_leave = awaits_leave
+        self._is_call = is_call
         self.received = 0
         self._limit = limit
         self._limits = limits
@@ -69,9 +88,11 @@ class Upload:
             return limits.body_timeout_s
         self._last = max(self._last, held_until)
         elapsed = now - self._since - held_s
-        rate = limits.min_body_rate
+        rate, patience_s = limits.min_body_rate, limits.body_timeout_s
+        if self._is_call:
+            rate, patience_s = 0, grpc.IDLE_S
         is_slow = rate and elapsed > RATE_GRACE_S and self.received < rate * elapsed
-        if now - self._last >= limits.body_timeout_s or is_slow:
+        if now - self._last >= patience_s or is_slow:
             raise ProtocolError(408, "body_timeout", "The body came too slowly.")
-        left = limits.body_timeout_s - (now - self._last)
+        left = patience_s - (now - self._last)
         return min(left, RATE_GRACE_S) if rate else left

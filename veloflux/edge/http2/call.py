@@ -3,6 +3,7 @@ in HTTP/1.1 is the connection itself (`edge.upstream`)."""
 
 from typing import TYPE_CHECKING, Any
 
+from veloflux.core.wire import grpc
 from veloflux.core.wire.error import ProtocolError, bad_answer
 from veloflux.core.wire.framing import Body, Framed
 from veloflux.core.wire.http1 import ResponseHead
@@ -34,7 +35,7 @@ class Call(Flow, Timed):
     _framed: Framed | None = None
     _interim = 0
     _asked_at = 0.0
-    _is_ended = False
+    _is_call = False
 
     def __init__(self, connection: "Client") -> None:
         self.connection: Client = connection
@@ -46,6 +47,11 @@ class Call(Flow, Timed):
     @property
     def transport(self) -> Any:
         return self
+
+    @property
+    def idle_s(self) -> float:
+        """For how long an answer may make no progress."""
+        return grpc.IDLE_S if self._is_call else self.backend.pool.timeouts.idle_s
 
     @property
     def has_answered_nothing(self) -> bool:
@@ -66,6 +72,7 @@ class Call(Flow, Timed):
         assert bridge is not None
         head = bridge.head
         self._asked_at = self.deadlines.now()
+        self._is_call = grpc.is_call(head)
         self.number = self.connection.codec.ask(
             prelude,
             b"http" if self.backend.trust is None else b"https",
@@ -110,7 +117,6 @@ class Call(Flow, Timed):
                 bridge.interim(head)
             return
         self.is_answering = True
-        self._is_ended = ended
         framed = self._framed = Framed()
         framed.done = ended
         bridge.answered(head, data, framed)
@@ -122,11 +128,10 @@ class Call(Flow, Timed):
         bridge, framed = self.bridge, self._framed
         assert bridge is not None
         assert framed is not None
-        self._is_ended = ended
         if ended:
             framed.done = True
             framed.trailers = trailers
-        self.deadlines.arm(self, self.deadlines.now() + self.backend.pool.timeouts.idle_s)
+        self.deadlines.arm(self, self.deadlines.now() + self.idle_s)
         bridge.answer_data(data, framed)
         self.used(len(data))
 

@@ -8,6 +8,7 @@ has taken it; what the client has no window for waits in the codec, and the back
 from typing import TYPE_CHECKING, Any
 
 from veloflux.core.flow.exchange import Failure
+from veloflux.core.wire import grpc
 from veloflux.core.wire.answer import answer
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.framing import Body, Framed
@@ -135,7 +136,7 @@ class Stream(Flow, Intake):
         bridge.error = problem.kind
         bridge.client_gone("cR" if problem.status == 408 else "PR")
         problem.lines += bridge.lane.stages.lines(bridge.head, bridge.told)
-        self._say(problem, bridge.request_id)
+        self._say(problem, bridge.head, bridge.request_id)
         self._answered()
 
     def drained(self) -> None:
@@ -171,7 +172,7 @@ class Stream(Flow, Intake):
         except ProtocolError as problem:
             bridge.status = problem.status
             bridge.error = problem.kind
-            self._say(problem, bridge.request_id)
+            self._say(problem, bridge.head, bridge.request_id)
             return
         if ended:
             pass
@@ -207,9 +208,8 @@ class Stream(Flow, Intake):
         """No backend answered: say so in its place."""
         lines = b"Retry-After: %d\r\n" % bridge.retry_after_s if failure.status == 503 else b""
         lines += bridge.lane.stages.lines(bridge.head, bridge.told)
-        self._say(
-            ProtocolError(failure.status, failure.reason, failure.detail, lines), bridge.request_id
-        )
+        problem = ProtocolError(failure.status, failure.reason, failure.detail, lines)
+        self._say(problem, bridge.head, bridge.request_id)
         self._answered()
 
     def refuse(
@@ -228,17 +228,24 @@ class Stream(Flow, Intake):
         refusal.request_id = request_id or self.plane.next_id()
         refusal.status = problem.status
         refusal.error = problem.kind
-        self._say(problem, refusal.request_id)
+        self._say(problem, head, refusal.request_id)
         self.plane.record(refusal, now, "LR" if problem.status < 400 else "PR")
         self._answered()
 
-    def _say(self, problem: ProtocolError, request_id: bytes) -> None:
-        """An answer of our own."""
+    def _say(self, problem: ProtocolError, head: RequestHead | None, request_id: bytes) -> None:
+        """An answer of our own, to a request with this head."""
+        if problem.status >= 400 and head is not None and grpc.is_call(head):
+            said = grpc.refusal(problem, self.plane.date)
+            self.codec.answer(
+                self.number, said.status_line, said.lines, request_id=request_id, ended=True
+            )
+            self.connection.flush()
+            return
         wire = answer(
             problem.status, problem.detail, request_id, self.plane.date, lines=problem.lines
         )
-        head, _, body = wire.partition(b"\r\n\r\n")
-        status_line, _, lines = head[_VERSION:].partition(b"\r\n")
+        top, _, body = wire.partition(b"\r\n\r\n")
+        status_line, _, lines = top[_VERSION:].partition(b"\r\n")
         self.codec.answer(self.number, status_line, lines + b"\r\n", ended=not body)
         if body:
             self.codec.data(self.number, body, ended=True)
@@ -265,7 +272,13 @@ class Stream(Flow, Intake):
 
     def cut(self) -> None:
         """End the stream so that the client sees its answer is not whole."""
-        self.bridge = None
+        bridge, self.bridge = self.bridge, None
+        if bridge is not None and grpc.is_call(bridge.head):
+            # Its clients take a status for an end, and know by it what to do.
+            self.codec.trailers(self.number, grpc.BROKEN_OFF)
+            self.connection.flush()
+            self._answered()
+            return
         self.codec.reset(self.number, Code.INTERNAL_ERROR)
         self._leave()
         self.connection.flush()
