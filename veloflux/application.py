@@ -34,11 +34,13 @@ from veloflux.control.api.site import AdminSite
 from veloflux.control.daemon import own_families
 from veloflux.control.metrics import Families, Metrics
 from veloflux.control.observatory import Observatory, store_observer
+from veloflux.control.services.audit_log import AuditLog
 from veloflux.control.services.configuration.configuration import BY_FILE, Configuration
 from veloflux.control.services.configuration.opening import Opening, open_with, where
 from veloflux.control.services.configuration.proposal import Proposer
 from veloflux.control.services.errors import Refusal
-from veloflux.control.services.operator import Operator
+from veloflux.control.services.identity.people import people
+from veloflux.control.services.identity.upkeep import Upkeep
 from veloflux.control.services.status import Status
 from veloflux.control.store.file import NAME
 from veloflux.control.store.measured import Measured
@@ -139,22 +141,26 @@ def build(reactor: Any, path: str) -> Daemon:
     rollout.on_applied.append(applied)
     rollout.on_refused.append(status.refused)
 
-    operator = Operator(in_thread, reactor.seconds)
-    services = Services(status, metrics, observatory)
+    known = people(measured, in_thread, time.time, reactor.seconds)  # noqa: TID251  # as above
+    audit = AuditLog(measured, time.time, reactor.seconds)  # noqa: TID251  # as above
+    services = Services(status, metrics, observatory, known, audit)
 
     def unlock() -> None:
-        operator.configure(node.admin, node.data_dir)
         supervisor.secret = node_secret(node.data_dir)
+        known.operator.configure(node.admin, node.data_dir, supervisor.secret)
 
     renewal = Renewal(reactor, rollout, in_thread, lambda: datetime.now(UTC))
-    console = _Console(reactor, probes, unlock, renewal, observatory, store, database)
+    upkeep = Upkeep(
+        reactor, known.signing.rotate, known.sweep_sessions, known.sweep_keys, audit.sweep
+    )
+    console = _Console(reactor, probes, unlock, renewal, observatory, store, database, upkeep)
     frame = Frame(
         services,
-        Guard(operator, reactor.seconds),
+        Guard(known.identity),
         Allowance(reactor.seconds),
         in_thread,
         Idempotency(measured, time.time),  # noqa: TID251  # as above
-        None,
+        audit,
     )
     site = admin_site(reactor, node.admin, frame, socket.gethostname())
     console.serve("the admin API is on", node.admin.address, site)
@@ -216,6 +222,7 @@ class _Console:
         observatory: Observatory,
         store: SqliteStore,
         database: Thread,
+        upkeep: Upkeep,
     ) -> None:
         self._reactor = reactor
         self._renewal = renewal
@@ -224,6 +231,7 @@ class _Console:
         self._observatory = observatory
         self._store = store
         self._database = database
+        self._upkeep = upkeep
         self._sockets = Sockets()
         self._served: list[tuple[str, Address, AdminSite]] = []
         self._ports: list[Any] = []
@@ -239,6 +247,7 @@ class _Console:
         self._sockets.listen()
         self._renewal.start()
         self._observatory.start(str(self._sockets.actual(self._served[0][1])))
+        self._upkeep.start()
         for words, address, site in self._served:
             sock = self._sockets.of(address, 0)
             self._ports.append(self._reactor.adoptStreamPort(sock.fileno(), sock.family, site))
@@ -249,6 +258,7 @@ class _Console:
     async def stop(self) -> None:
         self._probes.stop()
         self._renewal.stop()
+        self._upkeep.stop()
         for port in self._ports:
             await port.stopListening()
         self._sockets.close()

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import succeed
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from tests.control.fakes import FakeAudit, FakeChecks, FakeFleet
 from tests.control.store.memory import MemoryStore
+from tests.control.store.places import at_once
 from veloflux.control.api.allowance import Allowance
 from veloflux.control.api.app import admin_site
 from veloflux.control.api.call import Frame
@@ -24,7 +25,9 @@ from veloflux.control.api.site import AdminChannel, AdminSite
 from veloflux.control.api.table import ROWS
 from veloflux.control.metrics import Metrics
 from veloflux.control.observatory import Observatory
-from veloflux.control.services.operator import Operator
+from veloflux.control.services.audit_log import AuditLog
+from veloflux.control.services.identity.hashing import InThread
+from veloflux.control.services.identity.people import people
 from veloflux.control.services.status import Status
 from veloflux.control.store.measured import Measured
 from veloflux.core.model.node import Admin
@@ -83,14 +86,13 @@ class Api:
         page: Callable[[Callable[[], bytes]], Awaitable[bytes]] | None = None,
         data_dir: str = "unused",
         rows: Sequence[Endpoint] = ROWS,
+        in_thread: InThread = at_once,
     ) -> None:
         self.clock = Clock()
         self.fleet = FakeFleet(State.SERVING)
         self.checks = FakeChecks()
         self.status = Status(self.fleet, self.checks, self.clock.seconds, lambda: 1e9)
         self.metrics = Metrics(lambda: tuple, page or (lambda work: succeed(work())))
-        self.threads: list[tuple[Callable[[], bool], Deferred[bool]]] = []
-        self.operator = Operator(self._in_thread, self.clock.seconds)
         self.store = MemoryStore()
         self.observatory = Observatory(
             self.clock,
@@ -99,27 +101,27 @@ class Api:
             self.fleet,
             self.status,
             self.metrics,
-            lambda: 1e9 + self.clock.seconds(),
+            self.now,
             lambda work: succeed(work()),
         )
-        self.services = Services(self.status, self.metrics, self.observatory)
-        self.admin = admin or Admin(password=PASSWORD)
-        self.operator.configure(self.admin, data_dir)
         self.audit = FakeAudit()
+        self.log = AuditLog(self.store, self.now, self.clock.seconds)
+        self.people = people(self.store, in_thread, self.now, self.clock.seconds)
+        self.services = Services(self.status, self.metrics, self.observatory, self.people, self.log)
+        self.admin = admin or Admin(password=PASSWORD)
+        self.people.operator.configure(self.admin, data_dir, bytes(32))
         self.frame = Frame(
             self.services,
-            Guard(self.operator, self.clock.seconds),
+            Guard(self.people.identity),
             Allowance(self.clock.seconds),
             lambda work: succeed(work()),
-            Idempotency(self.store, lambda: 1e9 + self.clock.seconds()),
+            Idempotency(self.store, self.now),
             self.audit,
         )
         self.site = admin_site(self.clock, self.admin, self.frame, "Proxy-1", rows)
 
-    def _in_thread(self, work: Callable[[], bool]) -> Deferred[bool]:
-        done: Deferred[bool] = Deferred()
-        self.threads.append((work, done))
-        return done
+    def now(self) -> float:
+        return 1e9 + self.clock.seconds()
 
     def raw(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
         fields = {"Host": "127.0.0.1:9090"} | headers

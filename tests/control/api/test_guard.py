@@ -4,10 +4,12 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.control.api.client import PASSWORD, SIGNED_IN, Api, Connection, basic, parse
+from tests.control.store.places import Turns
 from veloflux.control.api.endpoint import Endpoint, Reply
 from veloflux.control.api.guard import Guard
 from veloflux.control.api.problem import Problem
-from veloflux.control.services.operator import AT_ONCE, WAITING
+from veloflux.control.services.identity.hashing import AT_ONCE, WAITING
+from veloflux.control.store.store import StoreError
 from veloflux.core.model.node import Admin
 
 WRONG = {"Authorization": basic("admin", "wrong")}
@@ -46,8 +48,10 @@ class CredentialsTests(SynchronousTestCase):
                 headers["Authorization"] = authorization
             answer = self.api.call("GET", "/metrics", headers)
             self.assertEqual(answer.status, 401, authorization)
-            challenge = answer.headers["www-authenticate"]
-            self.assertEqual(challenge, 'Basic realm="VeloFlux", charset="UTF-8"')
+            challenge = 'Bearer realm="VeloFlux", Basic realm="VeloFlux", charset="UTF-8"'
+            if authorization == "Bearer abc":
+                challenge = 'Bearer realm="VeloFlux", error="invalid_token"'
+            self.assertEqual(answer.headers["www-authenticate"], challenge)
             refusals.add(answer.body)
         self.assertEqual(len(refusals), 1)
 
@@ -103,14 +107,14 @@ class ThrottleTests(SynchronousTestCase):
         self.assertEqual((self.status(WRONG), self.status(SIGNED_IN)), (429, 200))
 
     def test_tries_count_before_they_are_decided(self) -> None:
-        api = Api(Admin(), data_dir=self.mktemp())
+        api = Api(Admin(), data_dir=self.mktemp(), in_thread=Turns())
         connections = [Connection(api.site) for _ in range(6)]
         answers = [c.send(api.raw("GET", "/metrics", WRONG)) for c in connections]
         self.assertEqual(answers[:5], [b""] * 5)
         self.assertEqual(parse(answers[5]).status, 429)
 
     def test_too_many_at_once_are_told_to_come_back(self) -> None:
-        api = Api(Admin(), data_dir=self.mktemp())
+        api = Api(Admin(), data_dir=self.mktemp(), in_thread=Turns())
         head = api.raw("GET", "/metrics", WRONG)
         peers = [f"192.0.2.{i}" for i in range(AT_ONCE + WAITING + 1)]
         answers = [Connection(api.site, peer).send(head) for peer in peers]
@@ -122,7 +126,7 @@ class ThrottleTests(SynchronousTestCase):
 class PermissionTests(SynchronousTestCase):
     def test_who_lacks_the_permission_is_refused(self) -> None:
         api = Api()
-        guard = Guard(api.operator, api.clock.seconds)
+        guard = Guard(api.people.identity)
         row = Endpoint("GET", "/x", "moon:write", lambda asked: Reply(None))
         authorization = [SIGNED_IN["Authorization"].encode()]
         admitted = ensureDeferred(guard.admit(row, authorization, "192.0.2.1"))
@@ -132,10 +136,29 @@ class PermissionTests(SynchronousTestCase):
 
     def test_who_may_is_named(self) -> None:
         api = Api()
-        guard = Guard(api.operator, api.clock.seconds)
+        guard = Guard(api.people.identity)
         row = Endpoint("GET", "/x", "metrics:read", lambda asked: Reply(None))
         authorization = [SIGNED_IN["Authorization"].encode()]
         admitted = ensureDeferred(guard.admit(row, authorization, "192.0.2.1"))
         principal = self.successResultOf(admitted)
         assert principal is not None
-        self.assertEqual(principal.name, "operator")
+        self.assertEqual((principal.id, principal.name), ("operator", "admin"))
+
+
+class StoreTests(SynchronousTestCase):
+    """Who there is cannot be looked up."""
+
+    def setUp(self) -> None:
+        self.api = Api()
+        self.assertEqual(self.api.call("GET", "/metrics", SIGNED_IN).status, 200)
+        self.api.store.fault = StoreError("/var/lib/veloflux/store.db: the disk gave an error")
+
+    def test_the_operator_is_known_all_the_same(self) -> None:
+        self.assertEqual(self.api.call("GET", "/metrics", SIGNED_IN).status, 200)
+
+    def test_for_others_it_is_said_without_what_the_store_says(self) -> None:
+        other = {"Authorization": basic("ada@example.org", "correct horse")}
+        answer = self.api.call("GET", "/metrics", other)
+        self.assertEqual(answer.status, 503)
+        self.assertIn("the log says why", answer.json()["detail"])
+        self.assertNotIn("/var", answer.body.decode())

@@ -1,66 +1,69 @@
 import os
 import stat
-from collections.abc import Callable
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from veloflux.control.services.operator import AT_ONCE, REMEMBER_S, WAITING, BusyError, Operator
+from tests.control.services.identity.case import SECRET
+from tests.control.store.places import Turns, at_once
+from veloflux.control.services.identity.hashing import Hashing
+from veloflux.control.services.operator import Operator
 from veloflux.control.services.password import stored_hash
 from veloflux.core.model.node import Admin
 
 
 class OperatorTestCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.clock = Clock()
-        self.work: list[tuple[Callable[[], bool], Deferred[bool]]] = []
-        self.operator = Operator(self.in_thread, self.clock.seconds)
+        self.operator = Operator(Hashing(at_once))
 
-    def in_thread(self, work: Callable[[], bool]) -> Deferred[bool]:
-        done: Deferred[bool] = Deferred()
-        self.work.append((work, done))
-        return done
+    def is_right(self, password: bytes) -> bool:
+        return self.successResultOf(Deferred.fromCoroutine(self.operator.verify(password)))
 
-    def verify(self, name: bytes, password: bytes) -> Deferred[bool]:
-        return ensureDeferred(self.operator.verify(name, password))
-
-    def finish(self) -> None:
-        """Do the oldest work that is waiting for a thread."""
-        work, done = self.work.pop(0)
-        done.callback(work())
+    def generation(self, admin: Admin, secret: bytes = SECRET, directory: str = "unused") -> str:
+        self.operator.configure(admin, directory, secret)
+        return self.operator.account.generation
 
 
 class ConfiguredTests(OperatorTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.operator.configure(Admin(username="ops", password="päss"), "unused")
+        self.operator.configure(Admin(username="ops", password="päss"), "unused", SECRET)
 
     def test_the_configured_name_and_password_are_right(self) -> None:
         right = "päss".encode()
-        self.assertTrue(self.successResultOf(self.verify(b"ops", right)))
-        for name, password in ((b"ops", b"pass"), (b"op", b"s" + right), (b"", right), (b"", b"")):
-            self.assertFalse(self.successResultOf(self.verify(name, password)))
+        self.assertTrue(self.operator.is_named("ops"))
+        self.assertTrue(self.is_right(right))
+        for password in (b"pass", b"s" + right, b"", right + b"\0"):
+            self.assertFalse(self.is_right(password))
+        for name in ("op", "Ops", "", "ops\0", "öps"):
+            self.assertFalse(self.operator.is_named(name))
         self.assertFalse(os.path.exists("unused"))
 
-    def test_needs_no_thread(self) -> None:
-        self.verify(b"ops", b"wrong")
-        self.assertEqual(self.work, [])
+    def test_nobody_has_no_password(self) -> None:
+        self.operator.configure(Admin(auth_enabled=False), "unused", SECRET)
+        self.assertFalse(self.operator.is_asked_for)
+        self.assertFalse(self.is_right(b""))
 
-    def test_another_configuration_forgets_what_was_right(self) -> None:
-        right = "päss".encode()
-        self.verify(b"ops", right)
-        self.assertTrue(self.operator.remembers(b"ops", right))
-        self.operator.configure(Admin(username="ops", password="other"), "unused")
-        self.assertFalse(self.operator.remembers(b"ops", right))
-        self.assertFalse(self.successResultOf(self.verify(b"ops", right)))
+    def test_a_generation_is_that_of_a_name_and_a_password(self) -> None:
+        first = self.generation(Admin(password="one"))
+        self.assertEqual(self.generation(Admin(password="one")), first)
+        others = {
+            self.generation(Admin(password="two")),
+            self.generation(Admin(username="other", password="one")),
+            self.generation(Admin(password="one"), b"x" * 32),
+            self.generation(Admin(), directory=self.mktemp()),
+        }
+        self.assertEqual(len(others | {first}), 5)
 
 
 class FirstStartTests(OperatorTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.directory: str = self.mktemp()
-        self.operator.configure(Admin(), self.directory)
+        self.configure()
+
+    def configure(self) -> None:
+        self.operator.configure(Admin(), self.directory, SECRET)
 
     def read(self, name: str) -> str:
         with open(os.path.join(self.directory, name)) as file:
@@ -81,36 +84,27 @@ class FirstStartTests(OperatorTestCase):
 
     def test_that_password_is_right_and_others_are_not(self) -> None:
         password = self.read("admin-password").strip().encode()
-        for name, tried, is_right in (
-            (b"admin", password, True),
-            (b"admin", password + b"x", False),
-            (b"root", password, False),
-            (b"admin", b"", False),
-            (b"admin", b"\xff", False),
-        ):
-            found = self.verify(name, tried)
-            self.finish()
-            self.assertEqual(self.successResultOf(found), is_right)
+        self.assertTrue(self.is_right(password))
+        for tried in (password + b"x", b"", b"\xff"):
+            self.assertFalse(self.is_right(tried))
 
     def test_the_next_start_needs_the_hash_only(self) -> None:
         password = self.read("admin-password").strip().encode()
         os.remove(os.path.join(self.directory, "admin-password"))
-        again = Operator(self.in_thread, self.clock.seconds)
-        again.configure(Admin(), self.directory)
-        found = ensureDeferred(again.verify(b"admin", password))
-        self.finish()
-        self.assertTrue(self.successResultOf(found))
+        before = self.operator.account
+        self.operator = Operator(Hashing(at_once))
+        self.configure()
+        self.assertTrue(self.is_right(password))
+        self.assertEqual(self.operator.account, before)
         self.assertEqual(os.listdir(self.directory), ["admin-password.hash"])
 
     def test_a_start_that_was_cut_off_before_the_hash_makes_both_anew(self) -> None:
         before = self.read("admin-password")
         os.remove(os.path.join(self.directory, "admin-password.hash"))
-        self.operator.configure(Admin(), self.directory)
+        self.configure()
         after = self.read("admin-password")
         self.assertNotEqual(before, after)
-        found = self.verify(b"admin", after.strip().encode())
-        self.finish()
-        self.assertTrue(self.successResultOf(found))
+        self.assertTrue(self.is_right(after.strip().encode()))
 
     def test_something_else_in_the_hashs_place_is_an_error_that_says_so(self) -> None:
         with open(os.path.join(self.directory, "admin-password.hash"), "w") as file:
@@ -138,69 +132,16 @@ class FirstStartTests(OperatorTestCase):
 
     def test_nothing_is_made_where_nobody_is_asked(self) -> None:
         directory = self.mktemp()
-        self.operator.configure(Admin(auth_enabled=False), directory)
+        self.operator.configure(Admin(auth_enabled=False), directory, SECRET)
         self.assertFalse(os.path.exists(directory))
-        self.assertFalse(self.operator.is_asked_for)
-
-
-class RememberTests(OperatorTestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.directory: str = self.mktemp()
-        self.operator.configure(Admin(), self.directory)
-        with open(os.path.join(self.directory, "admin-password")) as file:
-            self.password = file.read().strip().encode()
-        self.verify(b"admin", self.password)
-        self.finish()
-
-    def test_what_was_right_is_known_for_a_while_after_its_last_use(self) -> None:
-        for _ in range(3):
-            self.clock.advance(REMEMBER_S - 1)
-            self.assertTrue(self.operator.remembers(b"admin", self.password))
-        self.clock.advance(REMEMBER_S)
-        self.assertFalse(self.operator.remembers(b"admin", self.password))
-
-    def test_nothing_else_is(self) -> None:
-        self.assertFalse(self.operator.remembers(b"admin", b"wrong"))
-        self.assertFalse(self.operator.remembers(b"root", self.password))
-        self.verify(b"admin", b"wrong")
-        self.finish()
-        self.assertFalse(self.operator.remembers(b"admin", b"wrong"))
-        self.assertTrue(self.operator.remembers(b"admin", self.password))
 
     def test_an_answer_that_comes_after_a_change_is_no(self) -> None:
-        found = self.verify(b"admin", self.password)
+        turns = Turns()
+        self.operator = Operator(Hashing(turns))
+        self.configure()
+        password = self.read("admin-password").strip().encode()
+        found = Deferred.fromCoroutine(self.operator.verify(password))
         os.remove(os.path.join(self.directory, "admin-password.hash"))
-        self.operator.configure(Admin(), self.directory)
-        self.finish()
+        self.configure()
+        turns.turn_all()
         self.assertFalse(self.successResultOf(found))
-        self.assertFalse(self.operator.remembers(b"admin", self.password))
-
-
-class LoadTests(OperatorTestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.operator.configure(Admin(), self.mktemp())
-
-    def test_few_work_at_once_and_not_too_many_wait(self) -> None:
-        found = [self.verify(b"admin", b"wrong") for _ in range(AT_ONCE + WAITING)]
-        self.assertEqual(len(self.work), AT_ONCE)
-        self.failureResultOf(self.verify(b"admin", b"wrong"), BusyError)
-        while self.work:
-            self.finish()
-        self.assertEqual([self.successResultOf(d) for d in found], [False] * len(found))
-
-    def test_who_leaves_does_not_free_the_thread_that_works_for_him(self) -> None:
-        found = [self.verify(b"admin", b"wrong") for _ in range(AT_ONCE)]
-        for deferred in found:
-            deferred.cancel()
-            self.failureResultOf(deferred, CancelledError)
-        waiting = self.verify(b"admin", b"wrong")
-        self.assertEqual(len(self.work), AT_ONCE)
-        self.finish()
-        self.assertEqual(len(self.work), AT_ONCE)
-        self.assertNoResult(waiting)
-
-    def test_a_long_password_is_not_worked_on(self) -> None:
-        self.assertFalse(self.successResultOf(self.verify(b"admin", b"x" * 1025)))
-        self.assertEqual(self.work, [])

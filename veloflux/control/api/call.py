@@ -20,8 +20,15 @@ from veloflux.control.api.guard import Guard
 from veloflux.control.api.idempotency import Answer, Idempotency
 from veloflux.control.api.problem import Problem, refused
 from veloflux.control.services.audit import Audit, Entry, Outcome
-from veloflux.control.services.errors import BusyError, InvalidError, NotFoundError, Refusal
+from veloflux.control.services.errors import (
+    BusyError,
+    InvalidError,
+    NotFoundError,
+    Refusal,
+    UnavailableError,
+)
 from veloflux.control.services.principal import Principal
+from veloflux.control.store.store import StoreError
 
 _T = TypeVar("_T")
 # Bodies up to here are read in less than a millisecond; longer ones in a thread.
@@ -68,8 +75,7 @@ class Call:
         """Answer one; raises Problem and Refusal."""
         entry = Entry(None, self.row.name, _object(request), _address(request), request_id(request))
         try:
-            entry.by = await self._admit(request)
-            answer = await self._answer(request, parameters, entry)
+            answer = await self._decided(request, parameters, entry)
         except (Problem, Refusal) as error:
             problem = error if isinstance(error, Problem) else refused(error)
             if self._is_told(request, problem.status):
@@ -84,6 +90,19 @@ class Call:
         for name, value in answer.headers:
             request.setHeader(name, value)
         return compose(request, answer.status, answer.body, None)
+
+    async def _decided(
+        self, request: Request, parameters: Mapping[str, str], entry: Entry
+    ) -> Answer:
+        try:
+            entry.by = await self._admit(request)
+            return await self._answer(request, parameters, entry)
+        except StoreError as error:
+            # Its text names files, which are nobody's business who may only call.
+            _log.error("a call of the admin API needs the store: {error}", error=error)
+            raise UnavailableError(
+                "The store cannot be reached at the moment; the log says why."
+            ) from error
 
     async def _admit(self, request: Request) -> Principal | None:
         authorization = request.requestHeaders.getRawHeaders(b"Authorization", [])
@@ -177,12 +196,11 @@ class Call:
     def _is_told(self, request: Request, status: int) -> bool:
         """Whether a refusal is written down: of a change, and of who may not or cannot sign in.
 
-        Not of who was never asked who they are, and not of each that comes too often: anybody could
-        fill the disk with those.
+        Not of who reads without saying who they are. How many are kept is for the audit to bound.
         """
-        if status == 401:
+        if status == 401 and self.row.is_safe:
             return request.requestHeaders.hasHeader(b"Authorization")
-        return status != 429 and (not self.row.is_safe or status == 403)
+        return not self.row.is_safe or status in (401, 403, 429)
 
     async def _record(self, entry: Entry, outcome: Outcome, reason: str) -> None:
         if self._frame.audit is None:

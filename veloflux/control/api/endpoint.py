@@ -16,6 +16,8 @@ from typing import Generic, Protocol, TypeVar
 from veloflux.control.metrics import Metrics
 from veloflux.control.observatory import Observatory
 from veloflux.control.services.audit import Entry
+from veloflux.control.services.audit_log import AuditLog
+from veloflux.control.services.identity.people import People
 from veloflux.control.services.principal import Principal
 from veloflux.control.services.status import Status
 
@@ -43,6 +45,8 @@ class Services:
     status: Status
     metrics: Metrics
     observatory: Observatory
+    people: People
+    audit: AuditLog
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from veloflux.control.services import errors
 from veloflux.control.services.errors import Fault, Refusal
 
 CONTENT_TYPE = b"application/problem+json"
+BEARER = b'Bearer realm="VeloFlux"'
 
 # The most special class that an error has decides.
 _STATUSES: dict[type[Refusal], int] = {
     errors.InvalidError: 400,
+    errors.UnauthenticatedError: 401,
     errors.ForbiddenError: 403,
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
@@ -92,12 +94,17 @@ def _etag(refusal: Refusal) -> dict[bytes, bytes]:
     return {b"ETag": b'"%b"' % refusal.etag.encode()} if refusal.etag else {}
 
 
+def _bearer(refusal: Refusal) -> dict[bytes, bytes]:
+    return {b"WWW-Authenticate": BEARER}
+
+
 def _retry_after(refusal: Refusal) -> dict[bytes, bytes]:
     assert isinstance(refusal, errors.BusyError)
     return {b"Retry-After": b"%d" % max(1, ceil(refusal.retry_after_s))}
 
 
 _HEADERS: dict[type, Callable[[Refusal], dict[bytes, bytes]]] = {
+    errors.UnauthenticatedError: _bearer,
     errors.StaleError: _etag,
     errors.BusyError: _retry_after,
 }

@@ -33,6 +33,14 @@ class InvalidError(Refusal):
     """What was sent can never be right; `problems` holds everything that is wrong with it."""
 
 
+class UnauthenticatedError(Refusal):
+    """It is not known who calls: the proof is missing, wrong or at its end."""
+
+
+class SignInError(UnauthenticatedError):
+    """What was sent to sign in with is wrong."""
+
+
 class ForbiddenError(Refusal):
     """The caller is known, and may not."""
 

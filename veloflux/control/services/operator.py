@@ -1,112 +1,62 @@
-"""Who calls, and is it the operator?"""
+"""The operator: the one account that the configuration or the data directory knows.
+
+It is there from the first start, whatever the store holds.
+"""
 
 import secrets
-from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from hmac import compare_digest
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
-
-from veloflux.control.services.password import matches, stored_hash
+from veloflux.control.services.identity.account import Account
+from veloflux.control.services.identity.hashing import NO_PASSWORD, Hashing
+from veloflux.control.services.password import stored_hash
+from veloflux.control.services.principal import OPERATOR_ID
 from veloflux.core.model.node import Admin
-
-MAX_PASSWORD_BYTES = 1024
-# How long a password that was right is known without its hash, since its last use.
-REMEMBER_S = 300.0
-# A verification takes 19 MiB and a processor for a while: so many at once, so many waiting.
-AT_ONCE = 2
-WAITING = 16
-
-
-class BusyError(Exception):
-    """Too many passwords are being verified."""
 
 
 class Operator:
-    """Verifies the operator's name and password, if they are asked for at all.
+    """Verifies the operator's password, if anybody is asked for one at all."""
 
-    `in_thread` runs a function where it keeps nobody waiting; `clock` gives monotonic seconds.
-    """
-
-    def __init__(
-        self,
-        in_thread: Callable[[Callable[[], bool]], Awaitable[bool]],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, hashing: Hashing) -> None:
         self.is_asked_for = True
-        self._in_thread = in_thread
-        self._clock = clock
-        self._turns = DeferredSemaphore(AT_ONCE)
-        # With a key that nobody else has, digests may be compared and kept: they give nothing away.
+        self.account = Account(OPERATOR_ID, "", "operator", "")
+        self._hashing = hashing
+        # With a key that nobody else has, digests may be compared: they give nothing away.
         self._key = secrets.token_bytes(32)
         self._expected = b""
-        self._kept = ""
-        self._name = b""
-        self._remembered = b""
-        self._until = 0.0
+        self._kept = NO_PASSWORD
 
-    def configure(self, admin: Admin, data_dir: str) -> None:
+    def configure(self, admin: Admin, data_dir: str, secret: bytes) -> None:
         """Take the name and password of the configuration; without one, that of the directory.
 
-        Raises ValueError, see `password.stored_hash`.
+        With `secret`, of 16 to 64 bytes, a generation is the same after a restart, and tells
+        nothing of the password. Raises ValueError, see `password.stored_hash`.
         """
-        kept = ""
-        if admin.auth_enabled and not admin.password:
-            kept = stored_hash(data_dir)
         self.is_asked_for = admin.auth_enabled
-        self._name = admin.username.encode()
-        self._kept = kept
+        self._kept = NO_PASSWORD
         self._expected = b""
+        if admin.auth_enabled and not admin.password:
+            self._kept = stored_hash(data_dir)
         if admin.password:
-            self._expected = self._digest(self._name, admin.password.encode())
-        self._remembered = b""
+            self._expected = self._digest(admin.password.encode())
+        known = f"{admin.username}\n{admin.password or self._kept}".encode()
+        generation = blake2b(known, key=secret, digest_size=16).hexdigest()
+        self.account = Account(OPERATOR_ID, admin.username, "operator", generation)
 
-    def remembers(self, name: bytes, password: bytes) -> bool:
-        """Whether these were found right a short while ago."""
-        if not self._remembered or self._clock() >= self._until:
-            return False
-        if not compare_digest(self._remembered, self._digest(name, password)):
-            return False
-        self._until = self._clock() + REMEMBER_S
-        return True
+    def is_named(self, name: str) -> bool:
+        """Whether that is the operator's name."""
+        return compare_digest(self.account.name.encode(), name.encode())
 
-    async def verify(self, name: bytes, password: bytes) -> bool:
-        """Whether these are the operator's; raises BusyError.
+    async def verify(self, password: bytes) -> bool:
+        """Whether this is the operator's password; raises BusyError.
 
-        It takes as long for a wrong name as for a wrong password.
+        It takes as long wherever the password is from, and for any other account.
         """
-        if len(password) > MAX_PASSWORD_BYTES:
-            return False
-        digest = self._digest(name, password)
+        asked = self.account
+        is_right = await self._hashing.verify(self._kept, password)
         if self._expected:
-            is_right = compare_digest(self._expected, digest)
-        else:
-            is_right = await self._is_kept(password) and compare_digest(self._name, name)
-        if is_right:
-            self._remembered = digest
-            self._until = self._clock() + REMEMBER_S
-        return is_right
+            is_right = compare_digest(self._expected, self._digest(password))
+        return is_right and asked == self.account
 
-    async def _is_kept(self, password: bytes) -> bool:
-        if len(self._turns.waiting) >= WAITING:
-            raise BusyError
-        kept = self._kept
-
-        async def check() -> bool:
-            return await self._in_thread(lambda: matches(kept, password))
-
-        is_right = await _shielded(self._turns.run(lambda: ensureDeferred(check())))
-        return is_right and kept == self._kept
-
-    def _digest(self, name: bytes, password: bytes) -> bytes:
-        # With the name's length in front, no other name and password have the same digest.
-        return blake2b(
-            b"%d:%b:%b" % (len(name), name, password), key=self._key, digest_size=32
-        ).digest()
-
-
-def _shielded(work: Deferred[bool]) -> Deferred[bool]:
-    """Follow work that goes on when nobody waits for it: it is in a thread, and keeps its turn."""
-    follower: Deferred[bool] = Deferred()
-    work.addCallbacks(follower.callback, follower.errback)
-    return follower
+    def _digest(self, password: bytes) -> bytes:
+        return blake2b(password, key=self._key, digest_size=32).digest()

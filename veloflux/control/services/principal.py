@@ -34,7 +34,9 @@ class Principal:
     """Somebody known, and what they may do.
 
     `id` is stable for ever, `name` is what they sign in with. `tenant_id` is None for the
-    platform's own people. `credential` is how they proved it, and `key_id` which API key.
+    platform's own people. `credential` is how they proved it, and `key_id` which API key;
+    `session_id` is of the sign-in that a token is from. `expires_at` is the Unix time at which the
+    proof ends, None for one that does not.
     """
 
     id: str
@@ -44,6 +46,8 @@ class Principal:
     tenant_id: str | None = None
     credential: Credential = "none"
     key_id: str | None = None
+    session_id: str | None = None
+    expires_at: float | None = None
 
 
 OPERATOR_ID = "operator"

@@ -1,0 +1,1 @@
+"""Who people and programs are, how they prove it, and what they get for it."""

@@ -1,0 +1,51 @@
+"""All that has to do with who people are, made together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from veloflux.control.services.identity.api_keys import ApiKeys
+from veloflux.control.services.identity.hashing import Hashing, InThread
+from veloflux.control.services.identity.identity import Identity
+from veloflux.control.services.identity.sessions import Sessions
+from veloflux.control.services.identity.signing import SigningKeys
+from veloflux.control.services.identity.tokens import Tokens
+from veloflux.control.services.identity.users import Users
+from veloflux.control.services.operator import Operator
+from veloflux.control.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The services, which know each other."""
+
+    operator: Operator
+    users: Users
+    sessions: Sessions
+    keys: ApiKeys
+    signing: SigningKeys
+    identity: Identity
+
+    async def sweep_sessions(self) -> None:
+        """Forget sign-ins that have ended."""
+        await self.sessions.sweep(self.identity.is_alive)
+
+    async def sweep_keys(self) -> None:
+        """Forget API keys that have ended."""
+        await self.keys.sweep(self.identity.is_alive)
+
+
+def people(
+    store: Store,
+    in_thread: InThread,
+    now: Callable[[], float],
+    clock: Callable[[], float],
+) -> People:
+    """Make them; `now` gives Unix time, `clock` monotonic seconds."""
+    hashing = Hashing(in_thread)
+    operator = Operator(hashing)
+    users = Users(store, hashing, now)
+    sessions = Sessions(store, now)
+    keys = ApiKeys(store, now)
+    signing = SigningKeys(store, now)
+    identity = Identity(operator, users, sessions, keys, Tokens(signing, now), clock)
+    return People(operator, users, sessions, keys, signing, identity)
