@@ -16,12 +16,12 @@ from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import IDEMPOTENT, Failure, Relay
 from veloflux.core.model.traffic import ProxyProtocol
 from veloflux.core.policy.retry import again, backoff
-from veloflux.core.wire.error import ProtocolError
+from veloflux.core.wire.error import ProtocolError, bad_answer
 from veloflux.core.wire.framing import Body, Counted, Framed, UntilClose, encode
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
 from veloflux.core.wire.hygiene import VIA
 from veloflux.core.wire.trace import new_trace, trace_of
-from veloflux.core.wire.upgrade import switching
+from veloflux.core.wire.upgrade import check_switch
 from veloflux.edge.backend import Backend
 from veloflux.edge.carrier import Carrier
 from veloflux.edge.compression import Recoding
@@ -296,6 +296,10 @@ class Bridge(Carrier, Outcome, Timed):
         if head.status == 101:
             self._switch(head, rest)
             return
+        if self.accept is not None and self.downstream.is_tunnel and head.status < 300:
+            # To a client of HTTP/2 that would be leave to go through.
+            self.broken(bad_answer("upgrade", "The backend did not switch protocols."))
+            return
         unwanted = self.pool.unwanted
         if unwanted is not None and head.status in unwanted:
             if self._repeat(exchange.UNWANTED, head.status):
@@ -457,12 +461,11 @@ class Bridge(Carrier, Outcome, Timed):
         # In HTTP/2 there is no 101.
         assert isinstance(upstream, Upstream)
         try:
-            answer = switching(head.fields, self.accept, self.request_id)
+            check_switch(head.fields, self.accept)
+            self.status = downstream.send_switch(self, head)
         except ProtocolError as problem:
             self.broken(problem)
             return
-        self.status = 101
-        downstream.transport.write(answer)
         self.plane.deadlines.disarm(self)
         tunnel = self._tunnel = Tunnel(
             downstream.transport,

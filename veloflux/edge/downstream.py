@@ -19,6 +19,7 @@ from veloflux.core.wire.answer import answer
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.framing import Body
 from veloflux.core.wire.http1 import RequestHead, ResponseHead, read_request
+from veloflux.core.wire.upgrade import switching
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER
 from veloflux.edge.farewell import Farewell
@@ -250,6 +251,12 @@ class Downstream(Reception, Intake, Protocol):
             self._is_last = True
             end = b"\r\nConnection: close\r\n\r\n"
         self.transport.write(b"".join((prelude, bridge.request_id, end, payload)))
+
+    def send_switch(self, bridge: Bridge, head: ResponseHead) -> int:
+        """Tell that what comes is a tunnel, as the backend has; returns the status for that."""
+        assert bridge.accept is not None
+        self.transport.write(switching(head.fields, bridge.accept, bridge.request_id))
+        return 101
 
     def send_data(self, payload: bytes, body: Body) -> None:
         """More of an answer's body, as its framing wants it."""

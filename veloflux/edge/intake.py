@@ -25,6 +25,8 @@ class Intake(Timed):
     body: Upload | None = None
     unframed: type[Chunked] | type[Framed] = Chunked
     wire = ""
+    # Opened for nothing but a tunnel, unlike an upgrade that may be passed over.
+    is_tunnel = False
 
     def refuse_body(self, bridge: Bridge, problem: ProtocolError) -> None:
         """The body breaks a rule: no more of it."""

@@ -17,6 +17,7 @@ from veloflux.core.wire.fields import RequestFields
 from veloflux.core.wire.framing import Framed
 from veloflux.core.wire.http1 import REMEMBERED, RequestHead
 from veloflux.core.wire.preface import Preface
+from veloflux.core.wire.upgrade import no_tunnel
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER
 from veloflux.edge.lane import Lane
@@ -97,6 +98,8 @@ class Reception:
         stages = lane.stages
         try:
             bridge.accept = stages.admit(head, self.client)
+            if side.is_tunnel and bridge.accept is None:
+                raise no_tunnel()
             if stages.quota is not None:
                 self._count(bridge, stages.quota, now)
             if fields.length != 0:

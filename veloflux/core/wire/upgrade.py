@@ -39,16 +39,27 @@ def check_handshake(head: RequestHead) -> bytes:
     return base64.b64encode(digest)
 
 
-def switching(fields: ResponseFields, accept: bytes | None, request_id: bytes) -> bytes:
-    """The head that tells the client of the switch, of a backend's 101.
+def no_tunnel() -> ProtocolError:
+    """For a WebSocket where the route has none."""
+    return ProtocolError(501, "upgrade", "There are no WebSockets here.")
 
-    Raises ProtocolError 502 when no switch was asked for (`accept` is None), or when the backend
-    does not prove that it understood.
-    """
+
+def check_switch(fields: ResponseFields, accept: bytes | None) -> None:
+    """Raise ProtocolError 502 for a backend's 101 when no switch was asked for (`accept` is None),
+    or when it does not prove that it understood."""
     if accept is None or not fields.upgrade or fields.accept != accept:
         raise bad_answer("upgrade", "The backend switched protocols unasked.")
+
+
+def switching(fields: ResponseFields, accept: bytes, request_id: bytes) -> bytes:
+    """The head that tells the client of the switch, of a backend's 101 that was checked."""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\n%b%bConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Accept: %b\r\nX-Request-ID: %b\r\n\r\n"
         % (fields.kept, VIA, accept, request_id)
     )
+
+
+def switched(fields: ResponseFields) -> bytes:
+    """The field lines that tell a client of HTTP/2 (RFC 8441 section 5)."""
+    return fields.kept + VIA

@@ -5,6 +5,8 @@ Deadlines: for the preface and every head that has begun, for a connection witho
 a client that takes no bytes. Each stream has its own for its body and for its windows.
 """
 
+from base64 import b64encode
+from secrets import token_bytes
 from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -35,6 +37,11 @@ _DRAIN_S = 1.0
 _TERMS = Terms()
 
 
+def _new_key() -> bytes:
+    """A Sec-WebSocket-Key (RFC 6455 section 4.1), which HTTP/2's clients have no use for."""
+    return b64encode(token_bytes(16))
+
+
 @implementer(IHalfCloseableProtocol)
 class Http2(Reception, Wire, Protocol, Timed):
     """Has a `Stream` for each request under way."""
@@ -55,7 +62,7 @@ class Http2(Reception, Wire, Protocol, Timed):
         now = self.plane.deadlines.now()
         self.deadlines = self.plane.deadlines
         self.streams: dict[int, Stream] = {}
-        self.codec = Server(self.limits, _TERMS, now)
+        self.codec = Server(self.limits, _TERMS, now, _new_key)
         self._awaits_head = True
         self.plane.deadlines.arm(self, now + self.limits.header_timeout_s)
         self.flush()
@@ -68,7 +75,9 @@ class Http2(Reception, Wire, Protocol, Timed):
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Requested):
-            self.begin(self._begin_stream(event.stream), event.head)
+            stream = self._begin_stream(event.stream)
+            stream.is_tunnel = event.is_tunnel
+            self.begin(stream, event.head)
         elif isinstance(event, Came):
             found = self.streams.get(event.stream)
             if found is not None:

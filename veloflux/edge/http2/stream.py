@@ -16,9 +16,10 @@ from veloflux.core.wire.http1 import RequestHead, ResponseHead
 from veloflux.core.wire.http2.error import Code
 from veloflux.core.wire.http2.server import Server
 from veloflux.core.wire.hygiene import VIA
+from veloflux.core.wire.upgrade import switched
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER
-from veloflux.edge.http2.flow import Flow
+from veloflux.edge.http2.tunnelled import Tunnelled
 from veloflux.edge.intake import Intake
 from veloflux.edge.outcome import Refusal
 
@@ -30,18 +31,14 @@ _VERSION = len(b"HTTP/1.1 ")
 _ID = -len(b"X-Request-ID: ")
 
 
-class Stream(Flow, Intake):
+class Stream(Tunnelled, Intake):
     """Lives until its answer is sent, or it is cut or cancelled. It is its own transport."""
 
     codec: Server
     unframed = Framed
     wire = "http2"
     protocols = ("HTTP/2", "HTTP/2")
-    tunnel = None
 
-    # What came of the body and has nowhere to go yet; no more than the window.
-    _early = b""
-    _is_whole = False
     _trailers = b""
     # All of the answer is with the codec; so many bytes were left when that was looked at.
     _is_answered = False
@@ -82,7 +79,15 @@ class Stream(Flow, Intake):
 
     def came(self, data: bytes, is_whole: bool, trailers: bytes) -> None:
         """Some of the request's body, which the client's frames say is whole or not."""
+        if self.tunnel is not None:
+            self.into_tunnel(self.tunnel, data, is_whole)
+            return
         bridge, body = self.bridge, self.body
+        if bridge is not None and self.is_tunnel:
+            # It has no leave to send yet.
+            self._early += data
+            self._is_whole = is_whole
+            return
         if bridge is None or body is None:
             # Nobody wants it.
             self.codec.acknowledge(self.number, len(data))
@@ -137,12 +142,12 @@ class Stream(Flow, Intake):
         bridge.client_gone("cR" if problem.status == 408 else "PR")
         problem.lines += bridge.lane.stages.lines(bridge.head, bridge.told)
         self._say(problem, bridge.head, bridge.request_id)
-        self._answered()
+        self.answered()
 
     def drained(self) -> None:
         """All that was written has gone."""
         if self._is_answered:
-            self._leave()
+            self.leave()
         else:
             self.room_again()
 
@@ -183,6 +188,13 @@ class Stream(Flow, Intake):
             self._send_last(payload, body)
         self.connection.flush()
 
+    def send_switch(self, bridge: Bridge, head: ResponseHead) -> int:
+        """As `Downstream.send_switch`. Raises ProtocolError 502."""
+        lines = switched(head.fields)
+        self.codec.answer(self.number, b"200 OK", lines, request_id=bridge.request_id)
+        self.connection.flush()
+        return 200
+
     def send_data(self, payload: bytes, body: Body) -> None:
         """More of an answer's body."""
         if body.done:
@@ -210,7 +222,7 @@ class Stream(Flow, Intake):
         lines += bridge.lane.stages.lines(bridge.head, bridge.told)
         problem = ProtocolError(failure.status, failure.reason, failure.detail, lines)
         self._say(problem, bridge.head, bridge.request_id)
-        self._answered()
+        self.answered()
 
     def refuse(
         self,
@@ -230,7 +242,7 @@ class Stream(Flow, Intake):
         refusal.error = problem.kind
         self._say(problem, head, refusal.request_id)
         self.plane.record(refusal, now, "LR" if problem.status < 400 else "PR")
-        self._answered()
+        self.answered()
 
     def _say(self, problem: ProtocolError, head: RequestHead | None, request_id: bytes) -> None:
         """An answer of our own, to a request with this head."""
@@ -255,9 +267,9 @@ class Stream(Flow, Intake):
 
     def finished(self, now: float) -> None:
         """The bridge is through with its answer."""
-        self._answered()
+        self.answered()
 
-    def _answered(self) -> None:
+    def answered(self) -> None:
         """The client has all, or will have it when its windows are open again."""
         self.bridge = None
         self.body = None
@@ -268,7 +280,7 @@ class Stream(Flow, Intake):
             now = self.plane.deadlines.now()
             self.plane.deadlines.arm(self, now + self.limits.write_timeout_s)
         else:
-            self._leave()
+            self.leave()
 
     def cut(self) -> None:
         """End the stream so that the client sees its answer is not whole."""
@@ -277,32 +289,41 @@ class Stream(Flow, Intake):
             # Its clients take a status for an end, and know by it what to do.
             self.codec.trailers(self.number, grpc.BROKEN_OFF)
             self.connection.flush()
-            self._answered()
+            self.answered()
             return
         self.codec.reset(self.number, Code.INTERNAL_ERROR)
-        self._leave()
+        self.leave()
         self.connection.flush()
 
     def gone(self) -> None:
         """The client has cancelled it, or is gone itself."""
         bridge, self.bridge = self.bridge, None
-        self._leave()
+        self.leave()
         if bridge is not None:
             bridge.client_gone("CD" if bridge.status else "CH" if bridge.is_sent else "CR")
 
     def abandon(self) -> None:
         """The process goes now, whatever is under way."""
         bridge, self.bridge = self.bridge, None
-        self._leave()
+        if self.tunnel is not None:
+            self.tunnel.abort("PD")
+        self.leave()
         if bridge is not None:
             bridge.client_gone("PD" if bridge.status else "PH" if bridge.is_sent else "PR")
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         self.body = None
         self._early = b""
         self._producer = None
         self.plane.deadlines.disarm(self)
+        tunnel, self.tunnel = self.tunnel, None
+        if tunnel is not None:
+            # A client that has not ended its side hears that nobody listens.
+            self.codec.reset(self.number, Code.NO_ERROR)
+            self.connection.flush()
         self.connection.left(self)
+        if tunnel is not None:
+            tunnel.lost("CD")
 
     def expire(self, now: float) -> None:
         if not self._is_answered:
@@ -312,11 +333,11 @@ class Stream(Flow, Intake):
             return
         left = self.unsent
         if not left:
-            self._leave()
+            self.leave()
         elif left < self._left:
             self._left = left
             self.plane.deadlines.arm(self, now + self.limits.write_timeout_s)
         else:
             self.codec.reset(self.number, Code.CANCEL)
-            self._leave()
+            self.leave()
             self.connection.flush()

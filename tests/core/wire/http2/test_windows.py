@@ -126,7 +126,7 @@ class ToTheClient(SynchronousTestCase):
         answer(peer, 5, 0)
         self.assertEqual(data(peer), [])
         self.assertEqual(connection.waiting, 10)
-        self.assertEqual(connection.release(), [Drained(3)])
+        self.assertEqual(connection.release(), [Drained(1), Drained(3), Drained(5)])
         self.assertEqual(data(peer), [(1, 5, True), (3, 5, False), (5, 0, True)])
         self.assertEqual((connection.open_streams, connection.waiting), (1, 0))
 

@@ -403,8 +403,7 @@ class Connection:
             stream = self._streams.alive[number]
             if stream.is_ending:
                 self._sent_end(stream)
-            else:
-                self._events.append(Drained(number))
+            self._events.append(Drained(number))
 
     # To the peer
 

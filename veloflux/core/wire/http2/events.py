@@ -56,7 +56,7 @@ class Cancelled(NamedTuple):
 
 
 class Drained(NamedTuple):
-    """All that was written to a stream has been sent: more is welcome."""
+    """All that was written to a stream has been sent: more is welcome, unless that was the end."""
 
     stream: int
 

@@ -132,6 +132,9 @@ class Server(connection.Connection):
         assert not stream.has_head, "a stream has one answer"
         block = self._packed(answer_block(status_line[:3], lines, request_id))
         stream.has_head = True
+        if stream.is_tunnel and not status_line.startswith(b"2"):
+            # It is refused, and this an answer like any other.
+            stream.is_tunnel = False
         ended = ended or stream.is_head or status_line[:3] in _BODILESS
         self._outlet.block(number, block, ended=ended)
         if ended:
