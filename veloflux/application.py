@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -49,8 +50,12 @@ from veloflux.control.store.store import StoreError
 from veloflux.control.store.thread import Thread
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import HEALTH_CHECK_DURATION
-from veloflux.core.model.node import Node
+from veloflux.core.model.node import Admin, Node
+from veloflux.core.model.tls import ListenerTls
 from veloflux.edge import names
+from veloflux.edge.cover import Cover
+from veloflux.edge.terms import Terms
+from veloflux.fleet.bind import ListenError
 from veloflux.fleet.daemon import Daemon, StartError
 from veloflux.fleet.notify import Notify
 from veloflux.fleet.probes import Probes
@@ -137,6 +142,7 @@ def build(reactor: Any, path: str) -> Daemon:
         metrics.configure(snapshot)
         observatory.configure(snapshot)
         status.applied(snapshot, node.workers, configuration.current().entry.digest)
+        console.renew(node.admin)
 
     rollout.on_applied.append(applied)
     rollout.on_refused.append(status.refused)
@@ -163,7 +169,7 @@ def build(reactor: Any, path: str) -> Daemon:
         audit,
     )
     site = admin_site(reactor, node.admin, frame, socket.gethostname())
-    console.serve("the admin API is on", node.admin.address, site)
+    console.serve("the admin API is on", node.admin.address, site, node.admin.tls)
     if node.metrics_address is not None:
         console.serve("metrics are on", node.metrics_address, metrics_site(reactor, frame))
     atexit.register(_end)
@@ -233,13 +239,33 @@ class _Console:
         self._database = database
         self._upkeep = upkeep
         self._sockets = Sockets()
-        self._served: list[tuple[str, Address, AdminSite]] = []
+        self._served: list[tuple[str, Address, AdminSite | Cover]] = []
+        self._secured: Cover | None = None
         self._ports: list[Any] = []
 
-    def serve(self, words: str, address: Address, site: AdminSite) -> None:
+    def serve(
+        self, words: str, address: Address, site: AdminSite, tls: ListenerTls | None = None
+    ) -> None:
         """Bind an address for a site, which `start` serves; raises ListenError."""
         self._sockets.bind([*(served for _, served, _ in self._served), address], 1)
-        self._served.append((words, address, site))
+        if tls is None:
+            self._served.append((words, address, site))
+            return
+        try:
+            self._secured = Cover(self._reactor, site, _terms(tls))
+        except ValueError as error:
+            raise ListenError(f"admin.tls: {error}") from error
+        self._served.append((words, address, self._secured))
+
+    def renew(self, admin: Admin) -> None:
+        """Take the admin listener's files as they are by now."""
+        secured = self._secured
+        if secured is None or admin.tls is None or secured.terms.model == admin.tls:
+            return
+        try:
+            secured.take(_terms(admin.tls))
+        except ValueError as error:
+            _log.error("admin.tls: {error}; what was there before is used on", error=error)
 
     def start(self) -> None:
         self._database.start()
@@ -251,9 +277,9 @@ class _Console:
         for words, address, site in self._served:
             sock = self._sockets.of(address, 0)
             self._ports.append(self._reactor.adoptStreamPort(sock.fileno(), sock.family, site))
-            _log.info(
-                "{words} http://{address}", words=words, address=self._sockets.actual(address)
-            )
+            scheme = "https" if site is self._secured else "http"
+            actual = self._sockets.actual(address)
+            _log.info("{words} {scheme}://{at}", words=words, scheme=scheme, at=actual)
 
     async def stop(self) -> None:
         self._probes.stop()
@@ -267,6 +293,13 @@ class _Console:
         closing = Deferred.fromCoroutine(self._store.close())
         await closing.addTimeout(_CLOSING_S, self._reactor)
         self._database.stop()
+
+
+def _terms(tls: ListenerTls) -> Terms:
+    """The admin listener's; raises ValueError for what OpenSSL refuses."""
+    made = Terms(tls, "admin", is_http=True)
+    deque(made.build(), maxlen=0)
+    return made
 
 
 def _raise_descriptor_limit() -> None:

@@ -105,6 +105,8 @@ class Listening(Checks):
             text = SMALLEST + f"admin: {{address: {address}}}\n"
             self.error(text, "admin.address", "is not loopback")
             self.fine(text.replace("{", "{insecure_admin: true, "))
+            found = problems(text.replace("{", "{tls: {self_signed: [a]}, "))
+            self.assertEqual(found, ())
             bare = text.replace("{", "{insecure_admin: true, auth_enabled: false, ")
             self.warning(bare, "admin.address", "anybody who reaches it")
         self.fine(SMALLEST + "admin: {address: 'unix:/run/admin', auth_enabled: false}\n")

@@ -53,6 +53,19 @@ class Renewals(SecrecyTestCase):
         assert backend.cert is not None
         self.assertEqual(backend.cert.content, fresh.pem)
 
+    def test_of_the_admin_listeners_pair(self) -> None:
+        self.put(authority().issue("admin"), "b")
+        pair = {"cert": "b.pem", "key": "b.key"}
+        node = self.load(admin={"tls": {"certificates": [pair]}}).node
+        before = marks(node)
+        fresh = authority().issue("admin")
+        self.put(fresh, "b")
+        self.assertNotEqual(marks(node), before)
+        found = renew(node, now()).node
+        assert found.admin.tls is not None
+        self.assertEqual(found.admin.tls.certificates[0].cert.content, fresh.pem)
+        self.assertEqual(found.snapshot, node.snapshot)
+
     def test_of_half_a_pair_waits_for_the_other(self) -> None:
         node = self.load().node
         fresh = authority().issue("example.org")

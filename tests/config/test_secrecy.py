@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cryptography.hazmat.primitives import serialization
 from twisted.trial.unittest import SynchronousTestCase
@@ -37,6 +37,7 @@ class SecrecyTestCase(SynchronousTestCase):
         self,
         backend: dict[str, Any] | None = None,
         listener: dict[str, Any] | None = None,
+        admin: dict[str, Any] | None = None,
         **tls: Any,
     ) -> Loaded:
         section = {"certificates": [{"cert": "a.pem", "key": "a.key"}], **tls}
@@ -46,6 +47,7 @@ class SecrecyTestCase(SynchronousTestCase):
                 {"name": "app", "backends": [{"address": "127.0.0.1:9001", **(backend or {})}]}
             ],
             "routes": [] if listener else [{"pool": "app"}],
+            "admin": admin or {},
         }
         file = self.directory / "veloflux.yaml"
         file.write_text(json.dumps(whole))
@@ -276,6 +278,56 @@ class Backends(SecrecyTestCase):
         file.write_text(dump(node))
         self.assertEqual(load(str(file), {}).node, node)
         self.assertNotIn("BEGIN", repr(node) + file.read_text())
+
+
+class AdminListener(SecrecyTestCase):
+    TLS: ClassVar[dict[str, Any]] = {"certificates": [{"cert": "a.pem", "key": "a.key"}]}
+
+    def test_is_checked_like_any_other(self) -> None:
+        """C2"""
+        self.put(authority().issue("example.org", days=-2), "old")
+        for tls, path, part in (
+            ({"certificates": []}, "admin.tls.certificates", "are none"),
+            (
+                {"certificates": [{"cert": "a.pem", "key": "old.key"}]},
+                "admin.tls.certificates[0].key",
+                "is not the key",
+            ),
+            (
+                {"certificates": [{"cert": "old.pem", "key": "old.key"}]},
+                "admin.tls.certificates[0].cert",
+                "expired",
+            ),
+            ({**self.TLS, "client_ca": "none.pem"}, "admin.tls.client_ca", "cannot be read"),
+        ):
+            [(found, message), *_] = self.refused(admin={"tls": tls})
+            self.assertEqual(found, path)
+            self.assertIn(part, message)
+
+    def test_speaks_the_first_version_of_http(self) -> None:
+        loaded = self.load(admin={"tls": self.TLS})
+        assert loaded.node.admin.tls is not None
+        self.assertEqual(loaded.node.admin.tls.alpn, ("http/1.1",))
+        self.assertEqual(loaded.warnings, ())
+        [(path, message)] = self.warned(admin={"tls": {**self.TLS, "alpn": ["h2"]}})
+        self.assertEqual(path, "admin.tls.alpn")
+        self.assertIn("has no effect", message)
+
+    def test_a_replaced_file_takes_no_restart_and_the_section_does(self) -> None:
+        before = self.load(admin={"tls": self.TLS}).node
+        self.put(authority().issue("example.org"))
+        after = self.load(admin={"tls": self.TLS}).node
+        changes = [change for change in diff(before, after) if change.text.startswith("admin")]
+        self.assertEqual(len(changes), 2)
+        self.assertFalse(any(change.needs_restart for change in changes))
+        said = [str(change) for change in diff(self.load().node, after)]
+        self.assertIn("admin.tls added (takes a restart)", said)
+
+    def test_a_dump_says_the_same(self) -> None:
+        node = self.load(admin={"address": "192.0.2.1:9090", "tls": self.TLS}).node
+        file = self.directory / "again.yaml"
+        file.write_text(dump(node))
+        self.assertEqual(load(str(file), {}).node, node)
 
 
 class PassingOn(SynchronousTestCase):

@@ -14,13 +14,8 @@ from veloflux.config.explain import section_at
 from veloflux.config.pools import ALGORITHMS, ALIASES
 from veloflux.config.unavailable import AVAILABLE_ALGORITHMS, UNAVAILABLE
 
-_TLS = "{certificates: [{cert: a.pem, key: a.key}]}"
-
 # One for each row of the table.
-ASKED: tuple[tuple[str, str], ...] = (
-    ("admin.tls", SMALLEST + f"admin: {{tls: {_TLS}}}\n"),
-    ("pools[0].algorithm", with_pool("algorithm: adaptive")),
-)
+ASKED: tuple[tuple[str, str], ...] = (("pools[0].algorithm", with_pool("algorithm: adaptive")),)
 
 
 class Unavailable(SynchronousTestCase):
@@ -62,12 +57,11 @@ class Unavailable(SynchronousTestCase):
                 self.assertIn(f'algorithm: "{name}" is not available', found[0].message)
 
     def test_is_validated_all_the_same(self) -> None:
-        found = problems(SMALLEST + "admin: {tls: {certificates: 1, min_version: '1.1'}}\n")
+        found = problems(with_pool("algorithm: adaptive\n    panic_percent: -1"))
         self.assertEqual(
             [(problem.path, problem.code) for problem in found],
             [
-                ("admin.tls", "unavailable"),
-                ("admin.tls.certificates", "value"),
-                ("admin.tls.min_version", "value"),
+                ("pools[0].algorithm", "unavailable"),
+                ("pools[0].panic_percent", "value"),
             ],
         )

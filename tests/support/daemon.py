@@ -164,7 +164,7 @@ class Daemon:
     @property
     def admin(self) -> str:
         """Where the admin API is, as host:port."""
-        found = re.search(r"the admin API is on http://(\S+)", self.output)
+        found = re.search(r"the admin API is on https?://(\S+)", self.output)
         assert found is not None, self.output
         return found[1]
 

@@ -16,7 +16,7 @@ from OpenSSL import SSL
 
 from tests.support.authority import Authority, Issued, authority
 from tests.support.case import SystemTestCase, ask, relaying, settings, text
-from tests.support.daemon import PATIENCE_S, wait_for
+from tests.support.daemon import PATIENCE_S, Daemon, wait_for
 from tests.support.secure import client_context
 from tests.support.server import Server
 
@@ -254,6 +254,51 @@ class Files(TlsSystemTestCase):
         client = self.https(daemon.port())
         self.assertEqual(ask(client, headers={"Host": "a.b.example"})[0], 421)
         self.assertEqual(ask(client)[0], 200)
+
+
+class AdminListener(TlsSystemTestCase):
+    """R5"""
+
+    def ask(self, daemon: Daemon, path: str = "/health") -> tuple[http.client.HTTPResponse, Any]:
+        host, _, port = daemon.admin.rpartition(":")
+        client = http.client.HTTPSConnection(
+            host, int(port), timeout=PATIENCE_S, context=self.trusting()
+        )
+        self.addCleanup(client.close)
+        client.request("GET", path)
+        answer = client.getresponse()
+        answer.read()
+        shown = client.sock.getpeercert()  # type: ignore[union-attr]  # it is connected
+        return answer, int(str(shown["serialNumber"]), 16)
+
+    def test_speaks_it(self) -> None:
+        pair = self.store("admin", authority().issue("127.0.0.9"))
+        admin = {"address": "127.0.0.9:0", "tls": {"certificates": [pair]}}
+        daemon = self.daemon(settings(self.backend().address, admin=admin))
+        self.assertIn("the admin API is on https://127.0.0.9:", daemon.output)
+        answer, serial = self.ask(daemon)
+        self.assertEqual(answer.status, 200)
+        self.assertIn("max-age=", answer.getheader("Strict-Transport-Security", ""))
+        self.assertEqual(self.ask(daemon, "/metrics")[0].status, 401)
+        said = self.run_client("curl", "-sS", f"http://{daemon.admin}/health")
+        self.assertIn("curl: (", said)
+        fresh = authority().issue("127.0.0.9")
+        self.store("admin", fresh)
+        daemon.wait_for_log("files were replaced")
+        self.assertNotEqual(serial, fresh.certificate.serial_number)
+        self.assertEqual(self.ask(daemon)[1], fresh.certificate.serial_number)
+
+    def test_may_then_be_reached_from_elsewhere(self) -> None:
+        pair = self.store("admin", authority().issue("127.0.0.1", "admin.example"))
+        admin = {"address": "0.0.0.0:0", "tls": {"certificates": [pair]}}
+        daemon = self.daemon(settings(self.backend().address, admin=admin))
+        at = f"admin.example:{daemon.admin.rpartition(':')[2]}"
+        said = self.run_client(
+            "curl",
+            *("-sSv", "--cacert", str(self.ca), "--connect-to", f"{at}:127.0.0.1:"),
+            f"https://{at}/health",
+        )
+        self.assertIn("HTTP/1.1 200", said)
 
 
 class Backends(TlsSystemTestCase):

@@ -2,6 +2,7 @@
 
 import os.path
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from veloflux.config import listeners, policies, pools, resilience, routes, schema
@@ -60,6 +61,7 @@ def build(
             password=configuration.admin.password,
             insecure_admin=configuration.admin.insecure_admin,
             cors_origins=tuple(configuration.admin.cors_origins),
+            tls=_admin_tls(configuration.admin, shelf),
         ),
         metrics_address=configuration.metrics.address,
         log_level=configuration.logging.level,
@@ -142,6 +144,13 @@ def _listener_tls(section: secrecy.ListenerTls, shelf: Shelf) -> tls.ListenerTls
         client_ca=None if section.client_ca is None else shelf.take(section.client_ca),
         alpn=tuple(section.alpn),
     )
+
+
+def _admin_tls(section: schema.Admin, shelf: Shelf) -> tls.ListenerTls | None:
+    """Its API speaks HTTP/1.1 alone."""
+    if section.tls is None:
+        return None
+    return replace(_listener_tls(section.tls, shelf), alpn=("http/1.1",))
 
 
 def _backend_tls(section: secrecy.BackendTls, shelf: Shelf) -> tls.BackendTls:

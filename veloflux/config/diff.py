@@ -17,8 +17,10 @@ from veloflux.core.model.traffic import Backend, HeaderEdits, Pool, Share, Snaps
 _SECRET = frozenset(("admin.password", "headers", "request_headers", "response_headers", "labels"))
 _LONGEST = 200
 
-# Read when the daemon starts: a reload cannot bring a change of them about.
+# Read when the daemon starts: a reload cannot bring a change of them about, but for how the admin
+# listener speaks TLS where it does.
 _AT_START = ("data_dir", "authority", "admin.", "metrics.")
+_LATER = "admin.tls."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,13 @@ def diff(before: Node, after: Node) -> list[Change]:
     """Return the differences; empty when nothing but the version differs."""
     node = _compare(_node(before), _node(after))
     return [
-        *(Change(text, needs_restart=text.startswith(_AT_START)) for text in node),
+        *(Change(text, needs_restart=_needs_restart(text)) for text in node),
         *diff_snapshots(before.snapshot, after.snapshot),
     ]
+
+
+def _needs_restart(text: str) -> bool:
+    return text.startswith(_AT_START) and not text.startswith(_LATER)
 
 
 def diff_snapshots(before: Snapshot, after: Snapshot) -> list[Change]:

@@ -13,7 +13,6 @@ from veloflux.config import pem
 from veloflux.config.shelf import Shelf
 from veloflux.core.model.node import Node
 from veloflux.core.model.tls import BackendTls, Certificate, Document, ListenerTls
-from veloflux.core.model.traffic import Snapshot
 
 Marks = tuple[tuple[str, int, int, int], ...]
 """By which a replaced file is known: its path, inode, size and time."""
@@ -30,7 +29,7 @@ class Renewed:
 
 def marks(node: Node) -> Marks:
     """What its files are known by now; one that is not there has zeros."""
-    return tuple(_mark(path) for path in sorted({each.path for each in _documents(node.snapshot)}))
+    return tuple(_mark(path) for path in sorted({each.path for each in _documents(node)}))
 
 
 def renew(node: Node, now: datetime) -> Renewed:
@@ -51,9 +50,14 @@ def renew(node: Node, now: datetime) -> Renewed:
         for pool in node.snapshot.pools
     )
     snapshot = replace(node.snapshot, listeners=listeners, pools=pools)
+    admin = node.admin
+    if admin.tls is not None:
+        admin = replace(admin, tls=reading.listener(admin.tls))
     concerns = list(dict.fromkeys(reading.concerns))
     return Renewed(
-        replace(node, snapshot=snapshot), list(dict.fromkeys(reading.problems)), concerns
+        replace(node, admin=admin, snapshot=snapshot),
+        list(dict.fromkeys(reading.problems)),
+        concerns,
     )
 
 
@@ -110,15 +114,15 @@ class _Reading:
         self.problems.append(f"{path} {why}")
 
 
-def _documents(snapshot: Snapshot) -> Iterator[Document]:
-    for listener in snapshot.listeners:
-        if listener.tls is not None:
-            for pair in listener.tls.certificates:
+def _documents(node: Node) -> Iterator[Document]:
+    for tls in (node.admin.tls, *(each.tls for each in node.snapshot.listeners)):
+        if tls is not None:
+            for pair in tls.certificates:
                 yield pair.cert
                 yield pair.key
-            if listener.tls.client_ca is not None:
-                yield listener.tls.client_ca
-    for pool in snapshot.pools:
+            if tls.client_ca is not None:
+                yield tls.client_ca
+    for pool in node.snapshot.pools:
         for backend in pool.backends:
             if backend.tls is not None:
                 for each in (backend.tls.ca, backend.tls.cert, backend.tls.key):

@@ -45,7 +45,6 @@ _OUT = "leave it out"
 _ALGORITHMS = f"write one of {', '.join(AVAILABLE_ALGORITHMS)}"
 
 UNAVAILABLE: tuple[Unavailable, ...] = (
-    _row("admin.tls", f"{_OUT}, and reach the admin listener through a tunnel", None),
     Unavailable(("pools", "*", "algorithm"), _is_here, _ALGORITHMS, is_partial=True),
 )
 

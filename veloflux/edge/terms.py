@@ -119,6 +119,10 @@ class Terms:
             key = HKDF(SHA256(), openssl.TICKET_KEY_BYTES, None, self._label)
             reached.share_tickets(key.derive(secret))
 
+    def give_no_tickets(self) -> None:
+        """Have every connection make a handshake of its own."""
+        _resume_nothing(self.context)
+
     def agreement(self, tls: Side) -> Agreement:
         """What came of a handshake; raises UnnamedError."""
         assert isinstance(tls.context, Shown)
@@ -182,14 +186,18 @@ def forgive_names() -> None:
     sys.unraisablehook = hook
 
 
+def _resume_nothing(context: ssl.SSLContext) -> None:
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+
+
 def _ask_for_client(
     context: ssl.SSLContext, reached: openssl.Reached | None, authorities: Document
 ) -> None:
     """A certificate in each connection: nothing of an earlier one is good for another."""
     found = trust(context, authorities)
     context.verify_mode = ssl.CERT_REQUIRED
-    context.options |= ssl.OP_NO_TICKET
-    context.num_tickets = 0
+    _resume_nothing(context)
     if reached is None:
         # It would keep sessions of TLS 1.2, and take them for a certificate.
         context.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -91,11 +91,11 @@ def _admin(draft: Draft) -> Iterator[Finding]:
     if admin is None or is_loopback(admin.address):
         return
     loc = ("admin", "address")
-    if not admin.insecure_admin:
+    if admin.tls is None and not admin.insecure_admin:
         yield Finding(
             loc,
             f"{admin.address} is not loopback, and without TLS passwords would cross the "
-            "network in clear text; write 127.0.0.1 and tunnel, or insecure_admin: true",
+            "network in clear text; write tls, or 127.0.0.1 and tunnel, or insecure_admin: true",
             "conflict",
         )
     elif not admin.auth_enabled:

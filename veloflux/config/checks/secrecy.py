@@ -8,10 +8,10 @@ from cryptography import x509
 
 from veloflux.config import pem
 from veloflux.config.draft import Draft
-from veloflux.config.listeners import Listener
 from veloflux.config.pools import Backend
 from veloflux.config.problem import Finding
 from veloflux.config.shelf import Shelf
+from veloflux.config.tls import ListenerTls
 from veloflux.config.wording import Loc
 
 _Read = TypeVar("_Read")
@@ -23,26 +23,34 @@ def secrecy(draft: Draft, shelf: Shelf, now: datetime) -> Iterator[Finding]:
     checker = _Checker(shelf, now, secrets)
     for i, listener in draft.listeners.items():
         if listener.tls is not None:
-            yield from _listener(listener, ("listeners", i, "tls"), checker)
+            loc = ("listeners", i, "tls")
+            yield from _server(listener.tls, loc, checker)
+            if listener.protocol == "tcp" and "alpn" in listener.tls.model_fields_set:
+                yield _useless((*loc, "alpn"), "on a tcp listener")
+    if draft.admin is not None and draft.admin.tls is not None:
+        yield from _server(draft.admin.tls, ("admin", "tls"), checker)
+        if "alpn" in draft.admin.tls.model_fields_set:
+            yield _useless(("admin", "tls", "alpn"), "here, where HTTP/1.1 is spoken")
     for i, pool in draft.pools.items():
         for k, backend in enumerate(pool.backends):
             if backend.tls is not None:
                 yield from _backend(backend, ("pools", i, "backends", k, "tls"), checker)
 
 
-def _listener(listener: Listener, loc: Loc, checker: "_Checker") -> Iterator[Finding]:
-    assert listener.tls is not None
-    if not listener.tls.certificates and not listener.tls.self_signed:
+def _useless(loc: Loc, where: str) -> Finding:
+    return Finding(loc, f"has no effect {where}; leave it out", "advice")
+
+
+def _server(tls: ListenerTls, loc: Loc, checker: "_Checker") -> Iterator[Finding]:
+    if not tls.certificates and not tls.self_signed:
         yield Finding((*loc, "certificates"), "are none; write cert and key of one", "conflict")
-    if any("*" in name for name in listener.tls.self_signed):
+    if any("*" in name for name in tls.self_signed):
         wrong = "names hosts, and * is none; write localhost"
         yield Finding((*loc, "self_signed"), wrong, "conflict")
-    for k, pair in enumerate(listener.tls.certificates):
+    for k, pair in enumerate(tls.certificates):
         yield from checker.pair((*loc, "certificates", k), pair.cert, pair.key)
-    if listener.tls.client_ca is not None:
-        yield from checker.authorities((*loc, "client_ca"), listener.tls.client_ca)
-    if listener.protocol == "tcp" and "alpn" in listener.tls.model_fields_set:
-        yield Finding((*loc, "alpn"), "has no effect on a tcp listener; leave it out", "advice")
+    if tls.client_ca is not None:
+        yield from checker.authorities((*loc, "client_ca"), tls.client_ca)
 
 
 def _backend(backend: Backend, loc: Loc, checker: "_Checker") -> Iterator[Finding]:

@@ -44,10 +44,11 @@ def admin_site(
 ) -> AdminSite:
     """Make what serves the admin API; `hostname` is this machine's.
 
-    A Unix socket is served under any host: no browser reaches it.
+    A Unix socket is served under any host: no browser reaches it. So is TLS: it is reached by the
+    names of its certificate alone.
     """
     names = None
-    if not admin.address.path:
+    if not admin.address.path and admin.tls is None:
         names = {"localhost", admin.address.host, hostname.lower()}
     rows = (*rows, *documentation(rows, frame.in_thread))
     app = build(rows, frame, reactor)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from veloflux.core.model.address import Address
+from veloflux.core.model.tls import ListenerTls
 from veloflux.core.model.traffic import Snapshot
 
 
@@ -12,7 +13,7 @@ class Admin:
     """The admin listener; `password` empty means one is made at the first start.
 
     `insecure_admin` allows it in clear text on an address that is not loopback. Pages of
-    `cors_origins` may use the API.
+    `cors_origins` may use the API. `tls` None means clear text.
     """
 
     address: Address = Address("127.0.0.1", 9090)
@@ -21,6 +22,7 @@ class Admin:
     password: str = ""
     insecure_admin: bool = False
     cors_origins: tuple[str, ...] = ()
+    tls: ListenerTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
