@@ -9,9 +9,11 @@ import atexit
 import os
 import resource
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -73,6 +75,9 @@ _LAST_LINES_S = 1.0
 # For the store to close, when its disk stands still.
 _CLOSING_S = 5.0
 
+# A quarter of a processor that a worker wants as well (sched(7), on niceness).
+_NICENESS = 5
+
 _log = Logger()
 _Result = TypeVar("_Result")
 
@@ -95,6 +100,9 @@ def build(reactor: Any, path: str) -> Daemon:
     def in_thread(work: Callable[[], _Result]) -> Deferred[_Result]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), work)
 
+    def aside(work: Callable[[], _Result]) -> Deferred[_Result]:
+        return in_thread(lambda: _yielding(work))
+
     names.install(reactor)
     sockets = Sockets()
     sockets.bind([listener.address for listener in node.snapshot.listeners], node.workers)
@@ -107,7 +115,7 @@ def build(reactor: Any, path: str) -> Daemon:
         Proposer(reader, opening.bootstrap),
         rollout,
         lambda: open_file(path),
-        in_thread,
+        aside,
         time.time,  # noqa: TID251  # as above
     )
 
@@ -300,6 +308,17 @@ def _terms(tls: ListenerTls) -> Terms:
     made = Terms(tls, "admin", is_http=True)
     deque(made.build(), maxlen=0)
     return made
+
+
+def _yielding(work: Callable[[], _Result]) -> _Result:
+    """Do it at a low priority: the workers may have no other processor, and a large configuration
+    takes seconds. In a thread of its own, for none may take its priority back."""
+    with ThreadPoolExecutor(1, initializer=_yield_to_workers) as thread:
+        return thread.submit(work).result()
+
+
+def _yield_to_workers() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _raise_descriptor_limit() -> None:

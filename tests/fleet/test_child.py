@@ -1,5 +1,6 @@
 """What a worker does with what it is told."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -167,6 +168,23 @@ class ChildTests(SynchronousTestCase):
         self.assertEqual(self.plane.prepared.routes, (one, two, three))
         self.tell(Prepare(snapshot(4, LOCAL)))
         self.assertEqual(self.plane.prepared.routes, ())
+
+    def test_what_is_being_built_is_not_walked_by_the_garbage_collector(self) -> None:
+        self.addCleanup(gc.unfreeze)
+        self.tell()
+        self.child.channel.stringReceived(encode(Routes((Route(id="one"),))))
+        self.assertFalse(gc.isenabled())
+        before = gc.get_freeze_count()
+        self.tell(Prepare(snapshot(3, LOCAL)))
+        self.assertTrue(gc.isenabled())
+        self.assertGreater(gc.get_freeze_count(), before)
+
+    def test_a_refused_configuration_leaves_the_garbage_collector_on(self) -> None:
+        self.addCleanup(gc.unfreeze)
+        self.tell()
+        self.plane.problem = ValueError("no pool")
+        self.tell(Routes((Route(id="one"),)), Prepare(snapshot(3, LOCAL)))
+        self.assertTrue(gc.isenabled())
 
     def test_a_newer_configuration_ends_the_building_of_an_older_one(self) -> None:
         self.tell()

@@ -12,7 +12,7 @@ from veloflux.core.policy.split import Split
 from veloflux.edge.compression import Compressing
 from veloflux.edge.mirror import Mirrored, Mirroring
 from veloflux.edge.pool import NO_POOL, Pool
-from veloflux.edge.tally import CODE_CLASSES, Counted, increase
+from veloflux.edge.tally import CODE_CLASSES, Counted
 
 # Where each method's counts are in a row; those of any other method come first.
 _METHODS = (b"other", *sorted(KNOWN_METHODS))
@@ -72,14 +72,18 @@ class Tally:
         for place in filter(counts.__getitem__, range(_ROW)):
             labels = (self.route, *_LABELS[place])
             yield Sample(metrics.HTTP_REQUESTS.name, labels, counts[place])
-        yield from increase(metrics.HTTP_BYTES, (self.route, "in"), self.bytes_in)
-        yield from increase(metrics.HTTP_BYTES, (self.route, "out"), self.bytes_out)
+        if self.bytes_in:
+            yield Sample(metrics.HTTP_BYTES.name, (self.route, "in"), self.bytes_in)
+        if self.bytes_out:
+            yield Sample(metrics.HTTP_BYTES.name, (self.route, "out"), self.bytes_out)
         if any(buckets):
             yield Distribution(metrics.HTTP_DURATION.name, (self.route,), buckets, seconds)
         if self.mirrored is not None:
             yield from self.mirrored.take(self.route)
-        yield from increase(metrics.RATELIMIT_DECISIONS, (self.route, "allowed"), self.allowed)
-        yield from increase(metrics.RATELIMIT_DECISIONS, (self.route, "limited"), self.limited)
+        if self.allowed:
+            yield Sample(metrics.RATELIMIT_DECISIONS.name, (self.route, "allowed"), self.allowed)
+        if self.limited:
+            yield Sample(metrics.RATELIMIT_DECISIONS.name, (self.route, "limited"), self.limited)
         self.bytes_in = self.bytes_out = self.allowed = self.limited = 0
         self.is_new = False
 

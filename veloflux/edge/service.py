@@ -95,8 +95,9 @@ class Service:
         self._listeners: dict[str, Listener] = {}
         self._leaving: list[Listener] = []
         self._lanes: dict[str, Lane] = {}
-        # Replaced lanes are let go of a few at a time: freeing ten thousand holds up the loop.
-        self._waste: list[Lane] = []
+        # What was replaced, lanes and where they were found, is let go of a few at a time: freeing
+        # ten thousand holds up the loop.
+        self._waste: list[object] = []
         # Counts of what is gone, until the next tally.
         self._gone: list[Sample | Distribution] = []
         self._lag = Histogram(LAG_BUCKETS)
@@ -191,6 +192,7 @@ class Service:
         plane.trusts.retain(
             (each.tls, pool.protocol) for pool in snapshot.pools for each in pool.backends
         )
+        self._waste.extend(plane.table.hosts())
         plane.table = prepared.table
         plane.version, plane.revision = version, snapshot.revision
         plane.tracing = self._trace_bits if snapshot.tracing else None

@@ -18,7 +18,7 @@ from math import ceil
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import CooperativeTask, Cooperator, LoopingCall
+from twisted.internet.task import CooperativeTask, LoopingCall
 from twisted.logger import Logger
 
 from veloflux import logs
@@ -54,6 +54,7 @@ from veloflux.fleet.messages import (
     Watch,
     read_down,
 )
+from veloflux.fleet.slices import in_slices
 from veloflux.fleet.trim import Trimmer, malloc_trim
 
 TALLY_S = 1.0
@@ -65,9 +66,6 @@ _LAST_TALLIES = 1000
 LINES_S = 0.25
 # How often a draining worker looks whether it may go.
 LOOK_S = 0.05
-# A snapshot is built in slices, with more time between them for the traffic.
-_SLICE_S = 0.001
-_BETWEEN_SLICES_S = 0.004
 
 
 class DataPlane(Protocol):
@@ -127,17 +125,6 @@ class DataPlane(Protocol):
         """Abort everything."""
 
 
-class _Slice:
-    """Says when a slice of building is over."""
-
-    def __init__(self, seconds: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self._end = seconds() + _SLICE_S
-
-    def __call__(self) -> bool:
-        return self._seconds() >= self._end
-
-
 class Child:
     """Carries out what comes down the channel, and reports up; `stop` ends the process's loop."""
 
@@ -164,10 +151,7 @@ class Child:
         self._ready = -1
         self._building: Iterator[None] | None = None
         self._task: CooperativeTask[Iterator[None]] | None = None
-        self._cooperator = Cooperator(
-            terminationPredicateFactory=lambda: _Slice(clock.seconds),
-            scheduler=lambda turn: clock.callLater(_BETWEEN_SLICES_S, turn),
-        )
+        self._cooperator = in_slices(clock)
         self._has_served = False
         self._is_over = False
 
@@ -188,6 +172,8 @@ class Child:
                 assert descriptor is not None
                 self._plane.listen(address, descriptor)
             case Routes(routes=routes):
+                # All that is made from here on is to stay: collections would walk it for nothing.
+                gc.disable()
                 self._routes.extend(routes)
             case Prepare(snapshot=snapshot):
                 routes, self._routes = tuple(self._routes), []
@@ -230,6 +216,10 @@ class Child:
         else:
             self._ready = version
             self.channel.send(Prepared(version))
+        finally:
+            # Nor do they later: what is replaced, and a connection that ends, is in no cycle.
+            gc.freeze()
+            gc.enable()
         self._building = None
 
     def _stop_building(self) -> None:
@@ -250,7 +240,7 @@ class Child:
         self.channel.send(Applied(version))
         if not self._has_served:
             self._has_served = True
-            # What exists now lives as long as the process: collections need not walk it again.
+            # What exists now lives as long as the process, less what starting has left.
             gc.collect()
             gc.freeze()
 
