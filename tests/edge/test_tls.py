@@ -277,6 +277,55 @@ class Handshakes(TlsTestCase):
             client = secure(rig, alpn=offered)
             self.assertEqual(client.tls.get_alpn_proto_negotiated(), agreed)
 
+    def test_a_first_message_in_very_many_records(self) -> None:
+        """T4: it is put together, and bounded like any other"""
+        rig = self.rig()
+        peer = rig.connect()
+        assert peer is not None
+        client = SSL.Connection(client_context(), None)
+        client.set_connect_state()
+        with self.assertRaises(SSL.WantReadError):
+            client.do_handshake()
+        hello = client.bio_read(1 << 14)
+        for byte in hello[5:]:
+            peer.near.arrive(hello[:3] + b"\x00\x01" + bytes([byte]))
+        rig.reactor.turn()
+        self.assertIn(peer.received[:1], (b"\x16", b"\x15"))
+        self.assertEqual(len(rig.backends[0].connections), 0)
+        self.assertLess(len(peer.received), 8192)
+
+    def test_a_first_message_that_is_too_long(self) -> None:
+        """T4: sixteen megabytes are not waited for"""
+        rig = self.rig()
+        peer = rig.connect()
+        assert peer is not None
+        peer.near.arrive(b"\x16\x03\x01\x40\x00\x01\xff\xff\xff" + bytes((1 << 14) - 4))
+        rig.reactor.turn()
+        self.assertEqual(peer.ending, "closed")
+        self.assertEqual(rig.errors("handshake"), 1)
+
+    def test_agrees_on_nothing_odd(self) -> None:
+        """T4"""
+        rig = self.rig()
+        for offered in ([b"\xff" * 255] * 100, [b"H2"], [b"h2c"], [b"\x00"], [b"http/1.1 "]):
+            client = secure(rig, alpn=offered)
+            self.assertIsNone(client.problem)
+            self.assertEqual(client.tls.get_alpn_proto_negotiated(), b"", offered)
+
+    def test_the_other_version_of_http(self) -> None:
+        """H9: what was agreed on is what is spoken"""
+        rig = self.rig()
+        client = secure(rig, alpn=[b"http/1.1"])
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        self.assertEqual(client.answer().status, 505)
+        self.assertEqual(client.ending, "closed")
+        client = secure(rig, alpn=[b"h2"])
+        client.send(GET)
+        self.assertIn(client.ending, ("closed", "reset"))
+        # GOAWAY, with PROTOCOL_ERROR.
+        self.assertIn(b"\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01", client.received)
+        self.assertEqual(rig.backends[0].connections, [])
+
     def test_one_under_way_may_finish_while_the_worker_drains(self) -> None:
         rig = self.rig()
         late = rig.connect()
@@ -601,6 +650,13 @@ class Sessions(TlsTestCase):
         deque(terms.build(), maxlen=0)
         return terms
 
+    def test_allow_no_early_data(self) -> None:
+        """T3: a request that anybody could send again"""
+        from cryptography.hazmat.bindings.openssl.binding import Binding
+
+        session = self.session(self.rig())["session"]
+        self.assertEqual(Binding.lib.SSL_SESSION_get_max_early_data(session._session), 0)
+
     def test_are_kept_when_nothing_is_different(self) -> None:
         rig = self.rig()
         context = client_context()
@@ -669,6 +725,48 @@ class ClientCertificates(TlsTestCase):
         client = secure(rig, context=client_context(shown=self.clients.issue(subject="alice")))
         [asked] = client.tls.get_client_ca_list()
         self.assertEqual(asked.commonName, "Clients")
+
+    def refused(self, rig: Rig, context: SSL.Context, kind: str) -> None:
+        client = secure(rig, context=context)
+        client.shake()
+        self.assertEqual(client.received, b"")
+        self.assertEqual(rig.errors(kind), 1, rig._counts)
+        self.assertEqual(client.ending, "closed")
+
+    def test_a_chain_has_an_end(self) -> None:
+        """T2: so many authorities, and no more, stand between one and those believed"""
+        chain = [self.clients]
+        for number in range(100):
+            chain.append(Authority(f"below {number}", above=chain[-1]))
+        for length, is_good in ((1, True), (8, True), (10, False), (100, False)):
+            rig = self.secret_rig()
+            shown = chain[length].issue(subject="alice")
+            context = client_context(shown=shown, chain=chain[length:0:-1])
+            if not is_good:
+                self.refused(rig, context, "client_certificate")
+                continue
+            client = secure(rig, context=context)
+            client.send(GET)
+            self.assertIn(b"CN=alice", rig.backend.request().field(b"x-forwarded-client-cert"))
+
+    def test_a_chain_has_a_size(self) -> None:
+        """T2: a megabyte of certificates is read by nobody"""
+        rig = self.secret_rig()
+        chain = [Authority("padding")] * 2500
+        context = client_context(shown=self.clients.issue(subject="a"), chain=chain)
+        self.refused(rig, context, "handshake")
+        self.assertEqual(rig.reactor.descriptors, 0)
+
+    def test_an_authority_has_its_names(self) -> None:
+        """T2: a name that it must not sign for"""
+        below = Authority("below", above=self.clients, permitted="example.org")
+        for name, is_good in (("a.example.org", True), ("example.com", False)):
+            rig = self.secret_rig()
+            context = client_context(shown=below.issue(name), chain=[below])
+            if is_good:
+                self.assertIsNone(secure(rig, context=context).problem)
+            else:
+                self.refused(rig, context, "client_certificate")
 
     def test_bad_ones_are_refused(self) -> None:
         """T2"""

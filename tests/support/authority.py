@@ -17,19 +17,31 @@ def now() -> datetime.datetime:
 
 
 class Authority:
-    """Signs what it is asked to; `pem` is its own certificate."""
+    """Signs what it is asked to; `pem` is its own certificate, which `above` has signed.
 
-    def __init__(self, name: str = "Test Authority") -> None:
+    It may sign for hosts below `permitted` alone, if that is given.
+    """
+
+    def __init__(
+        self,
+        name: str = "Test Authority",
+        above: "Authority | None" = None,
+        permitted: str | None = None,
+    ) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        self.certificate = (
-            _builder(self._name, self._name, self._key, 3650)
+        issuer = above or self
+        builder = (
+            _builder(self._name, issuer._name, self._key, 3650)
             .add_extension(constraints, critical=True)
             .add_extension(_usage(signs=True), critical=True)
             .add_extension(_key_id(self._key), critical=False)
-            .sign(self._key, hashes.SHA256())
         )
+        if permitted is not None:
+            names = x509.NameConstraints([x509.DNSName(permitted)], None)
+            builder = builder.add_extension(names, critical=True)
+        self.certificate = builder.sign(issuer._key, hashes.SHA256())
         self.pem = self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from OpenSSL import SSL, crypto
@@ -13,8 +14,10 @@ from veloflux.core.model.address import Address
 from veloflux.core.model.tls import BackendTls, Document, ListenerTls
 
 
-def client_context(trusted: Authority | None = None, shown: Issued | None = None) -> SSL.Context:
-    """What a client of ours speaks by."""
+def client_context(
+    trusted: Authority | None = None, shown: Issued | None = None, chain: Sequence[Authority] = ()
+) -> SSL.Context:
+    """What a client of ours speaks by; `chain` goes with the certificate it shows."""
     context = SSL.Context(SSL.TLS_METHOD)
     store = context.get_cert_store()
     assert store is not None
@@ -23,6 +26,8 @@ def client_context(trusted: Authority | None = None, shown: Issued | None = None
     if shown is not None:
         context.use_certificate(shown.certificate)
         context.use_privatekey(shown.key)
+    for each in chain:
+        context.add_extra_chain_cert(each.certificate)
     return context
 
 
