@@ -3,7 +3,7 @@
 import json
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -117,6 +117,20 @@ class Api:
             lambda work: succeed(work()),
             Idempotency(self.store, self.now),
             self.audit,
+        )
+        self.serve(rows)
+
+    def serve(
+        self,
+        rows: Sequence[Endpoint],
+        guard: Guard | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> None:
+        """Serve other rows, or with other parts."""
+        self.frame = replace(
+            self.frame,
+            guard=guard or self.frame.guard,
+            idempotency=idempotency or self.frame.idempotency,
         )
         self.site = admin_site(self.clock, self.admin, self.frame, "Proxy-1", rows)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
+from twisted.internet.defer import Deferred
 
 from veloflux.control.api.endpoint import OPEN, SIGNED_IN, Asked, Endpoint, Reply
 from veloflux.control.api.input import Input, Paging
@@ -44,6 +45,8 @@ class Shelf:
     def __init__(self) -> None:
         self.books = {"emma": Book("emma", 474)}
         self.asked: list[Asked] = []
+        # Each change waits for the next of these.
+        self.before_change: list[Deferred[None]] = []
         self.which: list[Which] = []
 
         def browse(asked: Asked, query: Which) -> Sequence[Book]:
@@ -56,11 +59,12 @@ class Shelf:
             """Give a book."""
             return self.find(title)
 
-        def add(asked: Asked, body: NewBook) -> Reply[Book]:
+        async def add(asked: Asked, body: NewBook) -> Reply[Book]:
             """Add a book.
 
             There is one of each title.
             """
+            await self.wait()
             if body.title in self.books:
                 raise ConflictError(f"There is a book called {body.title}.")
             book = Book(body.title, body.pages, asked.is_dry_run)
@@ -68,8 +72,9 @@ class Shelf:
                 self.books[book.title] = book
             return Reply(book, location=f"/api/books/{book.title}")
 
-        def change(asked: Asked, title: Title, body: Change | None) -> Book:
+        async def change(asked: Asked, title: Title, body: Change | None) -> Book:
             """Change a book."""
+            await self.wait()
             book = self.find(title)
             if body is not None:
                 book = self.books[title] = replace(book, pages=body.pages)
@@ -91,12 +96,20 @@ class Shelf:
                 status=201,
                 problems=(409,),
                 has_dry_run=True,
+                has_etag=True,
+                takes_key=True,
             ),
-            Endpoint("PUT", "/api/books/{title}", SIGNED_IN, change, problems=(404,)),
+            Endpoint(
+                "PUT", "/api/books/{title}", SIGNED_IN, change, problems=(404,), has_etag=True
+            ),
             Endpoint(
                 "DELETE", "/api/books/{title}", SIGNED_IN, remove, status=204, problems=(404,)
             ),
         )
+
+    async def wait(self) -> None:
+        if self.before_change:
+            await self.before_change.pop(0)
 
     def find(self, title: str) -> Book:
         try:

@@ -1,5 +1,7 @@
 """Connections to the admin listener: limits and deadlines, as bytes."""
 
+from dataclasses import replace
+
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -9,12 +11,14 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 
 from tests.control.api.client import SIGNED_IN, Api, Connection, parse
+from tests.control.api.rows import Shelf
 from veloflux.control.api.app import ANSWER_DEADLINE_S
-from veloflux.control.api.endpoint import MAX_BODY_BYTES
+from veloflux.control.api.endpoint import MAX_BODY_BYTES, Asked, Reply
 from veloflux.control.api.gate import Gate
 from veloflux.control.api.pages import Pages
 from veloflux.control.api.site import (
     MAX_CONNECTIONS,
+    MAX_LARGE,
     REQUEST_DEADLINE_S,
     AdminSite,
     Limits,
@@ -23,6 +27,11 @@ from veloflux.control.api.site import (
 
 def close(connection: Connection) -> None:
     connection.channel.connectionLost(Failure(ConnectionDone()))
+
+
+def store(asked: Asked, x: str, body: list[str]) -> Reply[int]:
+    """Take a long text."""
+    return Reply(len(body[0]))
 
 
 class BodyTests(SynchronousTestCase):
@@ -65,6 +74,51 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(parse(answered).status, 413)
         self.assertEqual(self.connection.send(chunk + b"0\r\n\r\n"), b"")
         self.assertTrue(self.connection.transport.disconnecting)
+
+
+class LargeTests(SynchronousTestCase):
+    """Rows that take more than the others."""
+
+    def setUp(self) -> None:
+        shelf = Shelf()
+        post = next(row for row in shelf.rows if row.method == "POST")
+        self.limit = 4 * MAX_BODY_BYTES
+        rows = (*shelf.rows, replace(post, path="/api/shelf/{x}/import", answer=store))
+        rows = tuple(
+            replace(row, max_body_bytes=self.limit) if row.answer is store else row for row in rows
+        )
+        self.api = Api(rows=rows)
+
+    def start(self, length: int, **fields: str) -> tuple[Connection, bytes]:
+        connection = Connection(self.api.site)
+        headers = SIGNED_IN | {"Content-Type": "application/json", "Content-Length": str(length)}
+        raw = self.api.raw("POST", "/api/v1/shelf/a/import", headers | fields)
+        return connection, connection.send(raw)
+
+    def body(self, length: int) -> bytes:
+        return b'["' + b"x" * (length - 4) + b'"]'
+
+    def test_take_what_others_do_not(self) -> None:
+        connection, answered = self.start(self.limit)
+        self.assertEqual(answered, b"")
+        answer = parse(connection.send(self.body(self.limit)))
+        self.assertEqual((answer.status, answer.json()), (201, self.limit - 4))
+        self.assertEqual(parse(self.start(self.limit + 1)[1]).status, 413)
+
+    def test_take_it_only_from_who_signs_in(self) -> None:
+        connection = Connection(self.api.site)
+        raw = self.api.raw(
+            "POST", "/api/shelf/a/import", {"Content-Length": str(MAX_BODY_BYTES + 1)}
+        )
+        self.assertEqual(parse(connection.send(raw)).status, 413)
+
+    def test_are_few_at_the_same_time(self) -> None:
+        begun = [self.start(self.limit)[0] for _ in range(MAX_LARGE)]
+        self.assertEqual(parse(self.start(self.limit)[1]).status, 503)
+        begun[0].close()
+        self.assertEqual(self.start(self.limit)[1], b"")
+        parse(begun[1].send(self.body(self.limit)))
+        self.assertEqual(self.start(self.limit)[1], b"")
 
 
 class DeadlineTests(SynchronousTestCase):

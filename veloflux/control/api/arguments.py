@@ -14,7 +14,10 @@ from veloflux.control.api.signature import read
 from veloflux.control.api.strict import parse_json, parse_query
 from veloflux.control.services.errors import Fault, InvalidError, NotFoundError
 
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?P<fraction>\.[0-9]{1,18})?")
+# As in JSON; no longer than any that is meant.
+_NUMBER = re.compile(
+    r"-?(?:0|[1-9][0-9]{0,32})(?P<fraction>\.[0-9]{1,32})?(?P<exponent>[eE][+-]?[0-9]{1,3})?"
+)
 _DRY_RUN = "dry_run"
 
 
@@ -69,8 +72,8 @@ class Arguments:
             return {"body": None}
         if not _is_json(content_type):
             raise Problem(415, "The body must be JSON; say so with Content-Type: application/json.")
-        parse_json(content)
-        return {"body": validate(adapter, content, "The body")}
+        parsed = parse_json(content)
+        return {"body": validate(adapter, json.dumps(parsed).encode(), "The body")}
 
 
 def _is_json(content_type: bytes | None) -> bool:
@@ -108,7 +111,7 @@ def _typed(types: frozenset[str], values: list[str]) -> Any:
     match = _NUMBER.fullmatch(value)
     if match and "number" in types:
         return float(value)
-    if match and "integer" in types and not match["fraction"]:
+    if match and "integer" in types and not (match["fraction"] or match["exponent"]):
         return int(value)
     if "boolean" in types and value in ("true", "false"):
         return value == "true"

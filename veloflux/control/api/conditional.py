@@ -13,7 +13,8 @@ from twisted.web.server import Request
 from veloflux.control.services.errors import InvalidError, StaleError
 
 _TAG = rb'(?:W/)?"[!#-~\x80-\xff]*"'
-_TAGS = re.compile(rb"[ \t]*%b(?:[ \t]*,[ \t]*%b)*[ \t]*" % (_TAG, _TAG))
+# Empty elements of a list are none (RFC 9110, section 5.6.1.2).
+_TAGS = re.compile(rb"[ \t,]*(?:%b[ \t]*(?:,[ \t,]*|\Z))*" % _TAG)
 _EACH = re.compile(rb'(?P<weak>W/)?"(?P<tag>[^"]*)"')
 
 # The tags of a field without their quotes; None where there is no field.

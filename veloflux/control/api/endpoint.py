@@ -136,11 +136,10 @@ class Endpoint:
 
     @property
     def changes(self) -> str:
-        """What it changes, of which there is one change at a time; empty for nothing, or for what
-        is nobody's but the caller's."""
-        area = self.permission.partition(":")[0]
-        if self.is_safe or self.permission in (OPEN, SIGNED_IN):
+        """What it changes, of which there is one change at a time; empty where nobody minds."""
+        if self.is_safe or self.permission == OPEN:
             return ""
+        area = self.tag if self.permission == SIGNED_IN else self.permission.partition(":")[0]
         return "config" if area in ("pools", "routes") else area
 
     @property

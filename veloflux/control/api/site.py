@@ -7,6 +7,7 @@ limit, and every error is a problem.
 
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
@@ -18,8 +19,8 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from veloflux.control.api.endpoint import MAX_BODY_BYTES, Endpoint
-from veloflux.control.api.gate import prepare, request_id, write_problem
-from veloflux.control.api.problem import CONTENT_TYPE, Problem
+from veloflux.control.api.gate import compose_problem, prepare, write_problem
+from veloflux.control.api.problem import Problem
 
 MAX_CONNECTIONS = 256
 # Requests at the same time that may have more than MAX_BODY_BYTES: they are held in memory.
@@ -66,29 +67,35 @@ class AdminRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         if length is None or length > MAX_BODY_BYTES:
-            self._limit = self._grant()
+            self._grant()
         if length is not None and length > self._limit:
-            self._refuse()
+            self._refuse(self._too_large())
         super().gotLength(0)  # in memory: it is small, or one of a few, or refused
 
-    def _grant(self) -> int:
-        """Say how long the body may be. Few may be long, and none from who does not sign in."""
+    def _grant(self) -> None:
+        """Allow a long body where the row does. Few may be long at the same time, and none from
+        who does not sign in."""
         site = self.channel.site
         limit = site.limits.of(*self.channel.requested)
         if limit == MAX_BODY_BYTES or not self.requestHeaders.hasHeader(b"Authorization"):
-            return MAX_BODY_BYTES
+            return
         if site.large >= MAX_LARGE:
-            return MAX_BODY_BYTES
+            detail = "Other large bodies are being read; send this one after them."
+            self._refuse(Problem(503, detail, {b"Retry-After": b"5"}))
+            return
+        self._limit = limit
         site.large += 1
         self.notifyFinish().addBoth(lambda _: site.release())
-        return limit
 
     def handleContentChunk(self, data: bytes) -> None:
         self._read += len(data)
         if self._read > self._limit:
-            self._refuse()
+            self._refuse(self._too_large())
         if not self._is_refused:
             super().handleContentChunk(data)
+
+    def _too_large(self) -> Problem:
+        return Problem(413, f"A body may have {self._limit} bytes.")
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         if self._is_refused:
@@ -107,7 +114,7 @@ class AdminRequest(Request):
         write_problem(self, Problem(500, "Something went wrong; the log says what."))
         return reason
 
-    def _refuse(self) -> None:
+    def _refuse(self, problem: Problem) -> None:
         """Answer at once, but read on until the end or the deadline.
 
         To close while bytes are under way would reset the connection, and the answer with it.
@@ -117,11 +124,11 @@ class AdminRequest(Request):
         self._is_refused = True
         self.requestHeaders.removeHeader(b"Expect")  # or it would be told to go on
         prepare(self)
-        body = Problem(413, f"A body may have {self._limit} bytes.").body(request_id(self))
+        body = compose_problem(self, problem)
         self.setHeader(b"Connection", b"close")
-        self.setHeader(b"Content-Type", CONTENT_TYPE)
-        self.setHeader(b"Content-Length", b"%d" % len(body))
-        self.channel.writeHeaders(b"HTTP/1.1", b"413", b"Content Too Large", self.responseHeaders)
+        phrase = HTTPStatus(problem.status).phrase.encode()
+        status = b"%d" % problem.status
+        self.channel.writeHeaders(b"HTTP/1.1", status, phrase, self.responseHeaders)
         self.channel.write(body)
 
 

@@ -17,6 +17,8 @@ from veloflux.control.services.errors import Fault, InvalidError
 MAX_DEPTH = 64
 # More than any number has that is meant; to read digits takes quadratic time.
 MAX_DIGITS = 64
+# Up to here all integers are numbers that every reader keeps (RFC 8259, section 6).
+EXACT = 2**53
 
 
 def parse_json(content: bytes) -> Any:
@@ -74,11 +76,12 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _number(text: str) -> float:
+def _number(text: str) -> float | int:
     number = float(text)
     if len(text) > MAX_DIGITS or math.isinf(number):
         raise _malformed(f"a number is too large, or has more than {MAX_DIGITS} digits")
-    return number
+    # JSON has one kind of number, and JSON Schema takes 5.0 for an integer.
+    return int(number) if number.is_integer() and abs(number) < EXACT else number
 
 
 def _check(parsed: Any) -> None:
