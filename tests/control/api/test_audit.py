@@ -32,11 +32,11 @@ class AuditTests(ShelfCase):
         self.assertEqual([outcome for *_, outcome in self.told()], ["refused"] * 2)
         self.assertIn("emma", self.api.audit.entries[0].reason)
 
-    def test_has_who_fails_to_sign_in_and_not_who_does_not_try(self) -> None:
-        self.api.call("DELETE", "/api/books/emma")
-        self.assertEqual(self.told(), [])
-        self.api.call("DELETE", "/api/books/emma", WRONG)
-        self.assertEqual(self.told(), [("delete_api_books_by_title", "/api/books/emma", "refused")])
+    def test_has_who_would_change_something_without_signing_in(self) -> None:
+        for fields in ({}, WRONG):
+            self.api.call("DELETE", "/api/books/emma", fields)
+        told = ("delete_api_books_by_title", "/api/books/emma", "refused")
+        self.assertEqual(self.told(), [told] * 2)
         self.assertIsNone(self.api.audit.entries[0].by)
 
     def test_has_nothing_of_reading(self) -> None:
@@ -64,8 +64,3 @@ class AllowanceTests(ShelfCase):
         self.assertIn("emma", self.shelf.books)
         self.api.clock.advance(0.01)
         self.assertEqual(self.call("DELETE", "/api/books/emma").status, 204)
-
-    def test_refusals_for_being_too_many_are_not_written_down(self) -> None:
-        for _ in range(105):
-            self.call("PUT", "/api/books/emma")
-        self.assertEqual(len(self.api.audit.entries), 100)

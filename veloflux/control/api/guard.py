@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from veloflux.control.api.endpoint import OPEN, SIGNED_IN, Endpoint
-from veloflux.control.api.problem import BEARER, Problem
-from veloflux.control.services.errors import UnauthenticatedError
+from veloflux.control.api.problem import BEARER, Problem, retry_after
+from veloflux.control.services.errors import TooManyTriesError, UnauthenticatedError
 from veloflux.control.services.identity.identity import Identity
 from veloflux.control.services.principal import ANYBODY, Principal
 
@@ -22,7 +22,7 @@ class Guard:
     ) -> Principal | None:
         """Return who calls, None if that does not matter.
 
-        Raises Problem for who may not, BusyError after too many tries, and StoreError.
+        Raises Problem for who may not, BusyError, and StoreError.
         """
         if not self._identity.is_asked_for:
             return ANYBODY
@@ -32,6 +32,10 @@ class Guard:
             principal = await self._identity.authenticate(authorization, address)
         except UnauthenticatedError as error:
             raise Problem(401, error.detail, _challenge(authorization)) from None
+        except TooManyTriesError as error:
+            # Credentials that are not looked at are none: who signs in is told 429, here it is 401.
+            headers = _challenge(authorization) | retry_after(error)
+            raise Problem(401, error.detail, headers) from None
         if endpoint.permission not in (OPEN, SIGNED_IN, *principal.permissions):
             raise Problem(403, f"This needs the permission {endpoint.permission}.")
         return principal

@@ -98,7 +98,8 @@ def _bearer(refusal: Refusal) -> dict[bytes, bytes]:
     return {b"WWW-Authenticate": BEARER}
 
 
-def _retry_after(refusal: Refusal) -> dict[bytes, bytes]:
+def retry_after(refusal: Refusal) -> dict[bytes, bytes]:
+    """Say when it may work, in whole seconds."""
     assert isinstance(refusal, errors.BusyError)
     return {b"Retry-After": b"%d" % max(1, ceil(refusal.retry_after_s))}
 
@@ -106,5 +107,5 @@ def _retry_after(refusal: Refusal) -> dict[bytes, bytes]:
 _HEADERS: dict[type, Callable[[Refusal], dict[bytes, bytes]]] = {
     errors.UnauthenticatedError: _bearer,
     errors.StaleError: _etag,
-    errors.BusyError: _retry_after,
+    errors.BusyError: retry_after,
 }

@@ -72,5 +72,9 @@ class BusyError(Refusal):
         self.retry_after_s = retry_after_s
 
 
+class TooManyTriesError(BusyError):
+    """So many credentials were wrong that no more are looked at for a while."""
+
+
 class UnavailableError(Refusal):
     """Something that this needs does not work at the moment."""

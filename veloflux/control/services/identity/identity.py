@@ -10,7 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from veloflux.control.services.errors import BusyError, SignInError, UnauthenticatedError
+from veloflux.control.services.errors import (
+    BusyError,
+    SignInError,
+    TooManyTriesError,
+    UnauthenticatedError,
+)
 from veloflux.control.services.identity.account import Account
 from veloflux.control.services.identity.api_keys import PREFIX, ApiKeys
 from veloflux.control.services.identity.authorization import Basic, Bearer, parse
@@ -86,7 +91,7 @@ class Identity:
     async def authenticate(self, authorization: Sequence[bytes], address: str) -> Principal:
         """Return who sent these Authorization headers from that address.
 
-        Raises UnauthenticatedError, and BusyError after too many tries.
+        Raises UnauthenticatedError, TooManyTriesError, and BusyError.
         """
         if not self.is_asked_for:
             return ANYBODY
@@ -166,7 +171,7 @@ class Identity:
         return await self._users.verify(name, secret)
 
     def _take(self, name: str, address: str) -> Callable[[], None]:
-        """Spend a try; returns what gives it back. Raises BusyError when there is none."""
+        """Spend a try; returns what gives it back. Raises TooManyTriesError."""
         now = self._clock()
         # A digest: a name may be long, and there may be many.
         account = blake2b(folded(name).encode(), digest_size=16).hexdigest()
@@ -174,7 +179,7 @@ class Identity:
             self._by_address.wait_s(address, now), self._by_account.wait_s(address, now, account)
         )
         if wait_s:
-            raise BusyError("Too many tries; come back later.", wait_s)
+            raise TooManyTriesError("Too many tries; come back later.", wait_s)
         self._by_address.take(address, now)
         self._by_account.take(address, now, account)
 
