@@ -77,6 +77,7 @@ _CLOSING_S = 5.0
 
 # A quarter of a processor that a worker wants as well (sched(7), on niceness).
 _NICENESS = 5
+_DRIFT = "It says something else than what is in force came from; a reload takes it."
 
 _log = Logger()
 _Result = TypeVar("_Result")
@@ -140,6 +141,7 @@ def build(reactor: Any, path: str) -> Daemon:
         time.time,  # noqa: TID251  # as above
         in_thread,
         refused=lambda: rollout.last.problems,
+        drift=lambda: _DRIFT if configuration.has_drifted else "",
     )
     supervisor.on_tally.append(metrics.merge)
     supervisor.on_worker_gone.append(metrics.forget)
