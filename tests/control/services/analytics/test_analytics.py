@@ -59,6 +59,7 @@ class AnalyticsTests(SynchronousTestCase):
         self.ask(2, route="slow", seconds=0.3, status=502)
         self.wait(90)
         self.ask(2)
+        self.wait(1)
         found = self.report()
         self.assertEqual((found.totals.requests, found.totals.errors), (10, 2))
         self.assertEqual(found.totals.error_rate, 0.2)
@@ -82,6 +83,7 @@ class AnalyticsTests(SynchronousTestCase):
             self.ask(3)
             self.wait(30 * 60)
         self.ask(1)
+        self.wait(1)
         self.assertEqual(self.requests("1h"), 4)
         for period in ("24h", "7d", "30d"):
             self.assertEqual(self.requests(period), 16)

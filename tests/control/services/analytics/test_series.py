@@ -114,6 +114,7 @@ class SeriesTests(SynchronousTestCase):
         self.assertTrue(self.series.resume(before))
         self.assertFalse(self.series.resume(Bucket(int(WALL) - 60, 30.0)))
         self.series.merge(1, tally("app"))
+        self.second()
         self.assertEqual(self.series.minute.groups["route"]["app"].requests, 10)
 
     def test_remembers_so_many_seconds(self) -> None:

@@ -5,11 +5,14 @@ Their names are bounded: of very many, those that had the most requests keep the
 are added up as `other`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from heapq import nlargest
+from itertools import compress
 from typing import Literal
 
 import msgspec
+
+from veloflux.core.model.metrics import LATENCY_BOUNDS
 
 OTHER = "other"
 Kind = Literal["route", "pool", "backend", "status"]
@@ -19,6 +22,8 @@ MAX_NAMES = 2000
 
 # Where the counts by code class are in a cell; `none` is for no answer.
 CODE_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
+
+_PLACES = range(len(LATENCY_BOUNDS) + 1)
 
 
 class Cell(msgspec.Struct, array_like=True):
@@ -52,11 +57,11 @@ class Cell(msgspec.Struct, array_like=True):
         for place, count in other.latency.items():
             self.latency[place] = self.latency.get(place, 0) + count
 
-    def observe(self, counts: Iterable[int], seconds: float) -> None:
+    def observe(self, counts: Sequence[int], seconds: float) -> None:
         """Add a histogram's counts by LATENCY_BOUNDS, and their sum."""
-        for place, count in enumerate(counts):
-            if count:
-                self.latency[place] = self.latency.get(place, 0) + count
+        latency = self.latency
+        for place in compress(_PLACES, counts):
+            latency[place] = latency.get(place, 0) + counts[place]
         self.seconds += seconds
 
 

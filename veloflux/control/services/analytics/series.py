@@ -26,8 +26,8 @@ _CLASSES = {name: place for place, name in enumerate(CODE_CLASSES)}
 
 
 class Series:
-    """The last minutes second by second, and the minute under way; `minutes` are those before it,
-    without names."""
+    """The last minutes second by second, and the minute under way, as of the last second; `minutes`
+    are those before it, without names."""
 
     def __init__(self, now: float, wall: float) -> None:
         self.seconds: deque[Bucket] = deque(maxlen=SECONDS)
@@ -47,20 +47,18 @@ class Series:
 
     def merge(self, worker: int, tally: Tally) -> None:
         """Take what a worker counted since its last tally."""
-        both = self._second, self.minute
+        second = self._second
         connections = 0
         for sample in tally.samples:
             if sample.family == metrics.CONNECTIONS.name and sample.labels[0] == "downstream":
                 connections += int(sample.value)
             elif add := _COUNTS.get(sample.family):
-                for bucket in both:
-                    add(bucket, sample)
+                add(second, sample)
             elif refusal := _SECURITY.get(sample.family):
                 self.security[refusal(sample)] += int(sample.value)
         for distribution in tally.distributions:
             if observe := _OBSERVES.get(distribution.family):
-                for bucket in both:
-                    observe(bucket, distribution)
+                observe(second, distribution)
         self._connections[worker] = connections
 
     def forget(self, worker: int) -> None:
@@ -90,15 +88,14 @@ class Series:
         passed, self._last = now - self._last, now
         second, self._second = self._second, Bucket(int(wall))
         second.length_s = passed
-        for bucket in (second, self.minute):
-            bucket.open_s += self.connections * passed
-            bucket.peak = max(bucket.peak, self.connections)
+        second.open_s = self.connections * passed
+        second.peak = self.connections
+        self.minute.add(second)
         _add_sums(self._whole, second)
         second.cap(RECENT_NAMES)
         self.seconds.append(second)
         if len(self.seconds) > RECENT_S:
             self.seconds[-RECENT_S - 1].cap(SECOND_NAMES)
-        self.minute.length_s += passed
         if now < self._minute_ends:
             return None
         minute = self.minute
