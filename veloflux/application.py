@@ -34,6 +34,7 @@ from veloflux.control.api.endpoint import Services
 from veloflux.control.api.guard import Guard
 from veloflux.control.api.idempotency import Idempotency
 from veloflux.control.api.site import AdminSite
+from veloflux.control.api.upgrade import Streams
 from veloflux.control.daemon import own_families
 from veloflux.control.metrics import Families, Metrics
 from veloflux.control.observatory import Observatory, store_observer
@@ -42,14 +43,20 @@ from veloflux.control.services.configuration.configuration import BY_FILE, Confi
 from veloflux.control.services.configuration.opening import Opening, open_with, where
 from veloflux.control.services.configuration.proposal import Proposer
 from veloflux.control.services.errors import Refusal
+from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.people import people
 from veloflux.control.services.identity.upkeep import Upkeep
+from veloflux.control.services.principal import Principal
 from veloflux.control.services.status import Status
+from veloflux.control.services.tickets import Tickets
 from veloflux.control.store.file import NAME
 from veloflux.control.store.measured import Measured
 from veloflux.control.store.sqlite import SqliteStore
 from veloflux.control.store.store import StoreError
 from veloflux.control.store.thread import Thread
+from veloflux.control.streams.credentials import StreamCredentials
+from veloflux.control.streams.server import Watchers
+from veloflux.control.streams.topics import topics
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import HEALTH_CHECK_DURATION
 from veloflux.core.model.node import Admin, Node
@@ -159,7 +166,9 @@ def build(reactor: Any, path: str) -> Daemon:
 
     known = people(measured, in_thread, time.time, reactor.seconds)  # noqa: TID251  # as above
     audit = AuditLog(measured, time.time, reactor.seconds)  # noqa: TID251  # as above
-    services = Services(status, metrics, observatory, known, audit)
+    feed = Feed(topics(observatory), reactor, time.time)  # noqa: TID251  # as above
+    tickets: Tickets[Principal] = Tickets(reactor.seconds)
+    services = Services(status, metrics, observatory, known, audit, feed, tickets)
 
     def unlock() -> None:
         supervisor.secret = node_secret(node.data_dir)
@@ -169,7 +178,11 @@ def build(reactor: Any, path: str) -> Daemon:
     upkeep = Upkeep(
         reactor, known.signing.rotate, known.sweep_sessions, known.sweep_keys, audit.sweep
     )
-    console = _Console(reactor, probes, unlock, renewal, observatory, store, database, upkeep)
+    credentials = StreamCredentials(known.identity)
+    watchers = Watchers(feed, credentials, reactor, time.time)  # noqa: TID251  # as above
+    console = _Console(
+        reactor, probes, unlock, renewal, observatory, store, database, upkeep, watchers
+    )
     frame = Frame(
         services,
         Guard(known.identity),
@@ -178,7 +191,8 @@ def build(reactor: Any, path: str) -> Daemon:
         Idempotency(measured, time.time),  # noqa: TID251  # as above
         audit,
     )
-    site = admin_site(reactor, node.admin, frame, socket.gethostname())
+    streams = Streams(feed.topics, watchers, tickets)
+    site = admin_site(reactor, node.admin, frame, socket.gethostname(), streams)
     console.serve("the admin API is on", node.admin.address, site, node.admin.tls)
     if node.metrics_address is not None:
         console.serve("metrics are on", node.metrics_address, metrics_site(reactor, frame))
@@ -227,7 +241,8 @@ class _Source:
 
 class _Console:
     """What runs beside the workers: the admin listener, which comes first, that for metrics, the
-    checks, the store, what is observed, and looking for certificates that were replaced."""
+    checks, the store, what is observed and who watches it, and looking for certificates that were
+    replaced."""
 
     def __init__(
         self,
@@ -239,6 +254,7 @@ class _Console:
         store: SqliteStore,
         database: Thread,
         upkeep: Upkeep,
+        watchers: Watchers,
     ) -> None:
         self._reactor = reactor
         self._renewal = renewal
@@ -248,6 +264,7 @@ class _Console:
         self._store = store
         self._database = database
         self._upkeep = upkeep
+        self._watchers = watchers
         self._sockets = Sockets()
         self._served: list[tuple[str, Address, AdminSite | Cover]] = []
         self._secured: Cover | None = None
@@ -297,6 +314,7 @@ class _Console:
         self._upkeep.stop()
         for port in self._ports:
             await port.stopListening()
+        self._watchers.stop()
         self._sockets.close()
         await self._observatory.stop()
         # Not for ever: what was promised is on the disk, and what was not may go.

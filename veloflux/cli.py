@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import click
 
-from veloflux.command.exits import INTERRUPTED
+from veloflux.command.exits import INTERRUPTED, CommandError
 
 _ABOUT = """\
 VeloFlux proxies HTTP and TCP to pools of backends, as one YAML file says. The smallest that does
@@ -53,7 +53,15 @@ _LOCAL = {
     "version": Verb("local", "version", "print the versions in use"),
     "completion": Verb("completion", "completion", "print what makes a shell complete the verbs"),
 }
-_SECTIONS = {"With a file": _LOCAL}
+# Of a daemon that runs.
+_SHOWN = {
+    "status": Verb("state", "status", "show how the daemon is"),
+    "pools": Verb("state", "pools", "show pools"),
+    "backends": Verb("state", "backends", "show backends, their state and load"),
+    "routes": Verb("state", "routes", "show routes"),
+    "top": Verb("top", "top", "show live who is busy"),
+}
+_SECTIONS = {"With a file": _LOCAL, "What a daemon does": _SHOWN}
 _VERBS = {name: verb for section in _SECTIONS.values() for name, verb in section.items()}
 
 
@@ -91,6 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             None if arguments is None else list(arguments), "veloflux", standalone_mode=False
         )
         sys.stdout.flush()
+    except CommandError as error:
+        error.show()
+        return error.status
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -1,5 +1,7 @@
 """The exit statuses of the command: a script tells by them what went wrong."""
 
+import click
+
 OK = 0
 FAILED = 1
 WRONG_USE = 2
@@ -21,3 +23,11 @@ MEANINGS = {
     UNREACHABLE: "No daemon answers there, or not in time.",
     INTERRUPTED: "Interrupted from the keyboard.",
 }
+
+
+class CommandError(click.ClickException):
+    """The command failed, and with which exit status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import succeed
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -23,13 +23,18 @@ from veloflux.control.api.guard import Guard
 from veloflux.control.api.idempotency import Idempotency
 from veloflux.control.api.site import AdminChannel, AdminSite
 from veloflux.control.api.table import ROWS
+from veloflux.control.api.upgrade import Streams
 from veloflux.control.metrics import Metrics
 from veloflux.control.observatory import Observatory
 from veloflux.control.services.audit_log import AuditLog
+from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.hashing import InThread
 from veloflux.control.services.identity.people import people
+from veloflux.control.services.principal import Principal
 from veloflux.control.services.status import Status
+from veloflux.control.services.tickets import Tickets
 from veloflux.control.store.measured import Measured
+from veloflux.control.streams.topics import topics
 from veloflux.core.model.node import Admin
 from veloflux.fleet.worker import State
 
@@ -58,6 +63,36 @@ def basic(name: str, password: str) -> str:
 
 
 SIGNED_IN = {"Authorization": basic("admin", PASSWORD)}
+
+
+class FakeSocket(Protocol):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.told += data
+
+    def pauseProducing(self) -> None:
+        """It writes nothing."""
+
+    resumeProducing = stopProducing = pauseProducing
+
+
+class FakeSockets:
+    """Makes sockets, and keeps whom they are for."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self.expected: list[tuple[str, Principal | None, str, float | None]] = []
+        self.socket = FakeSocket()
+
+    def expect(
+        self, address: str, principal: Principal | None, channel: str, period_s: float | None
+    ) -> FakeSocket:
+        self.expected.append((address, principal, channel, period_s))
+        return self.socket
 
 
 class Connection:
@@ -104,10 +139,20 @@ class Api:
             self.now,
             lambda work: succeed(work()),
         )
+        self.feed = Feed(topics(self.observatory), self.clock, lambda: 1e9)
+        self.tickets: Tickets[Principal] = Tickets(self.clock.seconds)
         self.audit = FakeAudit()
         self.log = AuditLog(self.store, self.now, self.clock.seconds)
         self.people = people(self.store, in_thread, self.now, self.clock.seconds)
-        self.services = Services(self.status, self.metrics, self.observatory, self.people, self.log)
+        self.services = Services(
+            self.status,
+            self.metrics,
+            self.observatory,
+            self.people,
+            self.log,
+            self.feed,
+            self.tickets,
+        )
         self.admin = admin or Admin(password=PASSWORD)
         self.people.operator.configure(self.admin, data_dir, bytes(32))
         self.frame = Frame(
@@ -118,6 +163,7 @@ class Api:
             Idempotency(self.store, self.now),
             self.audit,
         )
+        self.sockets = FakeSockets()
         self.serve(rows)
 
     def serve(
@@ -132,7 +178,8 @@ class Api:
             guard=guard or self.frame.guard,
             idempotency=idempotency or self.frame.idempotency,
         )
-        self.site = admin_site(self.clock, self.admin, self.frame, "Proxy-1", rows)
+        streams = Streams(self.feed.topics, self.sockets, self.tickets)
+        self.site = admin_site(self.clock, self.admin, self.frame, "Proxy-1", streams, rows)
 
     def now(self) -> float:
         return 1e9 + self.clock.seconds()

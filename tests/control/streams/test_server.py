@@ -11,16 +11,16 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from veloflux.control.services.feed import Feed, Topic
+from veloflux.control.services.identity.identity import Standing
 from veloflux.control.services.principal import ROLES, Principal
-from veloflux.control.streams.server import Socket, Sockets
-from veloflux.control.streams.session import Admission
+from veloflux.control.streams.server import LOOK_S, Socket, Watchers
 
 HEAD = (
     b"GET /api/ws/status HTTP/1.1\r\nHost: localhost:9090\r\nUpgrade: websocket\r\n"
     b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-VIEWER = Admission(Principal("u1", "ann", "viewer", ROLES["viewer"]))
+VIEWER = Principal("u1", "ann", "viewer", ROLES["viewer"])
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
@@ -59,21 +59,21 @@ class Case(SynchronousTestCase):
         self.patch(txaio.config, "loop", self.clock)
         topic = Topic("status", "status", None, 10.0, lambda scope: {"ok": True})
         self.feed = Feed([topic], self.clock, lambda: 1e9)
-        self.code = 0
-        self.sockets = Sockets(self.feed, self, self.clock, lambda: 1e9)
+        self.found: Standing = "good"
+        self.sockets = Watchers(self.feed, self, self.clock, lambda: 1e9)
         self.addCleanup(self.sockets.stop)
         self.socket, self.transport = self.connect()
 
-    async def admit(self, token: str, address: str) -> Admission | None:
+    async def admit(self, token: str, address: str) -> Principal | None:
         return VIEWER if token == "good" else None
 
-    def close_code(self, admission: Admission) -> int:
-        return self.code
+    async def standing(self, by: Principal) -> Standing:
+        return self.found
 
-    def connect(self, admission: Admission | None = VIEWER) -> tuple[Socket, StringTransport]:
+    def connect(self, principal: Principal | None = VIEWER) -> tuple[Socket, StringTransport]:
         """A connection that was let in; its answer to the handshake is read."""
         transport = StringTransport()
-        socket = self.sockets.expect("127.0.0.1", admission, "status", None)
+        socket = self.sockets.expect("127.0.0.1", principal, "status", None)
         socket.makeConnection(transport)
         transport.registerProducer(socket, True)
         socket.dataReceived(HEAD)
@@ -161,8 +161,8 @@ class Closing(Case):
     def test_closes_when_the_admission_ends(self) -> None:
         """W4: the token expires, or the account is shut, in the middle of a stream."""
         self.read()
-        self.code = 4401
-        self.clock.advance(1)
+        self.found = "over"
+        self.clock.advance(LOOK_S)
         self.assertEqual(self.closed(), 4401)
 
     def test_drops_whoever_does_not_answer_pings(self) -> None:

@@ -1,6 +1,7 @@
 """What a watcher may say, and what it is told."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,11 +10,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from veloflux.control.services.feed import Event, Feed, Item, Topic
+from veloflux.control.services.identity.identity import Standing
 from veloflux.control.services.principal import ROLES, Principal
-from veloflux.control.streams.session import AUTH_DEADLINE_S, BURST, STALLED_S, Admission, Session
+from veloflux.control.streams.session import AUTH_DEADLINE_S, BURST, STALLED_S, Session
 
-VIEWER = Admission(Principal("u1", "ann", "viewer", ROLES["viewer"]))
-NOBODY = Admission(Principal("u2", "bob", "viewer", frozenset()))
+VIEWER = Principal("u1", "ann", "viewer", ROLES["viewer"])
+NOBODY = Principal("u2", "bob", "viewer", frozenset())
 
 
 class Wire:
@@ -39,16 +41,16 @@ class Known:
     """Credentials that are asked for by hand."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, Deferred[Admission | None]]] = []
-        self.code = 0
+        self.asked: list[tuple[str, Deferred[Principal | None]]] = []
+        self.found: Standing = "good"
 
-    async def admit(self, token: str, address: str) -> Admission | None:
-        answer: Deferred[Admission | None] = Deferred()
+    async def admit(self, token: str, address: str) -> Principal | None:
+        answer: Deferred[Principal | None] = Deferred()
         self.asked.append((token, answer))
         return await answer
 
-    def close_code(self, admission: Admission) -> int:
-        return self.code
+    async def standing(self, by: Principal) -> Standing:
+        return self.found
 
 
 class Case(SynchronousTestCase):
@@ -151,13 +153,18 @@ class SigningIn(Case):
 
     def test_closes_when_the_admission_ends(self) -> None:
         """W4: a token that expires, and an account that is shut, in the middle of a stream."""
-        for code in (4401, 4403):
+        cases: tuple[tuple[Principal, Standing, int], ...] = (
+            (VIEWER, "over", 4401),
+            (VIEWER, "shut", 4403),
+            (replace(VIEWER, expires_at=1e9), "good", 4401),
+        )
+        for viewer, standing, code in cases:
             self.setUp()
-            self.session.open(VIEWER, "backends", None)
-            self.session.check()
+            self.session.open(replace(viewer, expires_at=None), "backends", None)
+            self.session.judge("good")
             self.assertIsNone(self.wire.closed)
-            self.known.code = code
-            self.session.check()
+            self.session.principal = viewer
+            self.session.judge(standing)
             assert self.wire.closed is not None
             self.assertEqual(self.wire.closed[0], code)
             self.assertEqual(len(self.feed), 0)
@@ -178,7 +185,7 @@ class Talking(Case):
         self.assertEqual([each["data"] for each in self.wire.written], [["app"]])
         self.wire.written.clear()
         self.pass_time(10)
-        self.assertEqual(self.wire.types(), ["backends", "backends", "status"])
+        self.assertEqual(sorted(self.wire.types()), ["backends", "backends", "status"])
         self.say(type="unsubscribe", channel="backends")
         self.pass_time(10)
         self.assertEqual(self.wire.types(), ["status"])
@@ -192,7 +199,7 @@ class Talking(Case):
 
     def test_says_what_may_not_be_watched(self) -> None:
         self.setUp()
-        self.session.admission = NOBODY
+        self.session.principal = NOBODY
         self.say(type="subscribe", channel="backends")
         [error] = self.wire.written
         self.assertEqual(error["type"], "error")

@@ -23,6 +23,7 @@ from veloflux.control.api.pages import Pages
 from veloflux.control.api.problem import Problem, refused
 from veloflux.control.api.site import AdminSite, Limits
 from veloflux.control.api.table import METRICS_ROWS, ROWS
+from veloflux.control.api.upgrade import Streams, Upgrades
 from veloflux.control.metrics import Metrics
 from veloflux.control.services.errors import Refusal
 from veloflux.core.flow.exchange import KNOWN_METHODS
@@ -40,6 +41,7 @@ def admin_site(
     admin: Admin,
     frame: Frame,
     hostname: str,
+    streams: Streams,
     rows: Sequence[Endpoint] = ROWS,
 ) -> AdminSite:
     """Make what serves the admin API; `hostname` is this machine's.
@@ -52,7 +54,13 @@ def admin_site(
         names = {"localhost", admin.address.host, hostname.lower()}
     rows = (*rows, *documentation(rows, frame.in_thread))
     app = build(rows, frame, reactor)
-    gate = Gate(app.resource(), names, Pages(admin.cors_origins), counted(frame.services.metrics))
+    pages = Pages(admin.cors_origins)
+    gate = Gate(
+        Upgrades(app.resource(), streams, frame.guard, pages),
+        names,
+        pages,
+        counted(frame.services.metrics),
+    )
     return AdminSite(gate, reactor, Limits(rows))
 
 

@@ -17,9 +17,11 @@ from veloflux.control.metrics import Metrics
 from veloflux.control.observatory import Observatory
 from veloflux.control.services.audit import Entry
 from veloflux.control.services.audit_log import AuditLog
+from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.people import People
 from veloflux.control.services.principal import Principal
 from veloflux.control.services.status import Status
+from veloflux.control.services.tickets import Tickets
 
 # In place of a permission: anybody may call, or anybody who has signed in.
 OPEN = "open"
@@ -47,6 +49,8 @@ class Services:
     observatory: Observatory
     people: People
     audit: AuditLog
+    feed: Feed
+    tickets: Tickets[Principal]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,11 @@ class Guard:
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether anybody is asked who they are."""
+        return self._identity.is_asked_for
+
     async def admit(
         self, endpoint: Endpoint, authorization: Sequence[bytes], address: str
     ) -> Principal | None:

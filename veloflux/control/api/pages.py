@@ -51,11 +51,15 @@ class Pages:
         if request.method in _SAFE or not request.requestHeaders.hasHeader(b"Cookie"):
             return None
         # Browsers say the origin of whatever is no plain reading, also to the same one.
+        if self.knows(request):
+            return None
+        return Problem(403, "A page of this origin may change nothing here.")
+
+    def knows(self, request: Request) -> bool:
+        """Whether the page that asks says where it is from, and is our own or a listed one's."""
         origins = request.requestHeaders.getRawHeaders(b"Origin", [])
         own = b"%b://%b" % (
             b"https" if request.isSecure() else b"http",
             request.getHeader(b"Host") or b"",
         )
-        if len(origins) == 1 and (origins[0] == own.lower() or origins[0] in self._origins):
-            return None
-        return Problem(403, "A page of this origin may change nothing here.")
+        return len(origins) == 1 and (origins[0] == own.lower() or origins[0] in self._origins)

@@ -152,6 +152,15 @@ class AdminChannel(HTTPChannel):
         self.site.connections -= 1
         super().connectionLost(reason)
 
+    def surrender(self) -> Any:
+        """Let go of the connection for another protocol, and return its transport."""
+        transport: Any = self.transport
+        self.transport = None
+        self.setTimeout(None)
+        transport.unregisterProducer()
+        self.site.connections -= 1
+        return transport
+
     def resetTimeout(self) -> None:
         """Do not begin to wait again: called for whatever comes in, a byte at a time too."""
 

@@ -232,7 +232,7 @@ class Feed:
     def _tick(self) -> None:
         self._tick_call = self._clock.callLater(TICK_S, self._tick) if self._groups else None
         now = self._clock.seconds()
-        for name in self._pulses.keys() - self.paused:
+        for name in [name for name in self._pulses if name not in self.paused]:
             topic, pulse = self.topics[name], self.topics[name].pulse()
             changed = _changed(self._pulses[name], pulse)
             self._pulses[name] = pulse

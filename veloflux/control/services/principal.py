@@ -36,7 +36,7 @@ class Principal:
     `id` is stable for ever, `name` is what they sign in with. `tenant_id` is None for the
     platform's own people. `credential` is how they proved it, and `key_id` which API key;
     `session_id` is of the sign-in that a token is from. `expires_at` is the Unix time at which the
-    proof ends, None for one that does not.
+    proof ends, None for one that does not; `generation` is that of the account's password then.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Principal:
     key_id: str | None = None
     session_id: str | None = None
     expires_at: float | None = None
+    generation: str = ""
 
 
 OPERATOR_ID = "operator"

@@ -10,27 +10,33 @@ from collections.abc import Callable
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from veloflux.control.services.feed import Feed, Item
-from veloflux.control.streams.session import GOING_AWAY, TOO_MUCH, Admission, Credentials, Session
+from veloflux.control.services.identity.identity import Standing
+from veloflux.control.services.principal import Principal
+from veloflux.control.streams.session import GOING_AWAY, TOO_MUCH, Credentials, Session
 
 MAX_MESSAGE_BYTES = 4096
 # Sockets at the same time; the requests of the API are counted for themselves.
 MAX_WATCHERS = 4096
 # How often it is asked whether everybody's credentials still hold.
-CHECK_S = 1.0
+LOOK_S = 2.0
 # Whole seconds: Autobahn rounds its timers down, and an interval of 0 would be a storm.
 PING_S, PONG_S = 20, 10
 CLOSE_S = 5
+
+_log = Logger()
 
 
 @implementer(IPushProducer)
 class Socket(WebSocketServerProtocol):
     """One watcher's connection."""
 
-    factory: "Sockets"
+    factory: "Watchers"
     session: Session
 
     def onConnect(self, request: Any) -> None:
@@ -80,7 +86,7 @@ class Socket(WebSocketServerProtocol):
         self.session.end()
 
 
-class Sockets(WebSocketServerFactory):
+class Watchers(WebSocketServerFactory):
     """All watchers' connections; `clock` gives monotonic seconds, `now` Unix time."""
 
     noisy = False
@@ -102,12 +108,12 @@ class Sockets(WebSocketServerFactory):
             allowNullOrigin=False,
         )
         self.feed = feed
-        self.expected: dict[Socket, tuple[Admission | None, str, float | None]] = {}
+        self.expected: dict[Socket, tuple[Principal | None, str, float | None]] = {}
         self._credentials = credentials
         self._clock = clock
         self._now = now
         self._open: dict[Socket, None] = {}
-        self._check_call: IDelayedCall | None = None
+        self._look_call: IDelayedCall | None = None
 
     def __len__(self) -> int:
         """How many are connected."""
@@ -121,7 +127,7 @@ class Sockets(WebSocketServerFactory):
     def expect(
         self,
         address: str,
-        admission: Admission | None,
+        principal: Principal | None,
         channel: str,
         period_s: float | None,
     ) -> Socket:
@@ -137,10 +143,9 @@ class Sockets(WebSocketServerFactory):
             secrets.token_hex(8),
             address,
         )
-        self.expected[socket] = admission, channel, period_s
+        self.expected[socket] = principal, channel, period_s
         self._open[socket] = None
-        if self._check_call is None:
-            self._check_call = self._clock.callLater(CHECK_S, self._check)
+        self._look_later()
         return socket
 
     def gone(self, socket: Socket) -> None:
@@ -152,11 +157,27 @@ class Sockets(WebSocketServerFactory):
         """Say goodbye to everybody."""
         for socket in list(self._open):
             socket.session.close(GOING_AWAY, "the server goes away")
-        if self._check_call is not None:
-            self._check_call.cancel()
-            self._check_call = None
+        self.feed.stop()
+        if self._look_call is not None:
+            self._look_call.cancel()
+            self._look_call = None
 
-    def _check(self) -> None:
-        self._check_call = self._clock.callLater(CHECK_S, self._check) if self._open else None
+    def _look(self) -> None:
+        self._look_call = None
+        looking = Deferred.fromCoroutine(self._judge())
+        looking.addErrback(lambda failure: _log.failure("standings are not known", failure))
+        looking.addCallback(lambda _: self._look_later())
+
+    async def _judge(self) -> None:
+        """Ask once for each who watches, however many sockets they have."""
+        found: dict[Principal, Standing] = {}
         for socket in list(self._open):
-            socket.session.check()
+            by = socket.session.principal
+            if by is not None and socket in self._open:
+                if by not in found:
+                    found[by] = await self._credentials.standing(by)
+                socket.session.judge(found[by])
+
+    def _look_later(self) -> None:
+        if self._open and self._look_call is None:
+            self._look_call = self._clock.callLater(LOOK_S, self._look)

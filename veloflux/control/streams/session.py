@@ -5,7 +5,6 @@ does not say who they are, asks too much or reads too slowly is hung up on.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from veloflux.control.services.feed import Envelope, Feed, Item, Scope
+from veloflux.control.services.identity.identity import Standing
 from veloflux.control.services.principal import Principal
 from veloflux.control.streams.outlet import Outlet
 
@@ -31,23 +31,14 @@ UNAUTHORIZED = 4401
 FORBIDDEN = 4403
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Who somebody is, and the Unix time from which their credentials no longer say so; None when
-    they never end."""
-
-    principal: Principal
-    until: float | None = None
-
-
 class Credentials(Protocol):
-    """Says who somebody is."""
+    """Says who somebody is, and whether they still are."""
 
-    async def admit(self, token: str, address: str) -> Admission | None:
+    async def admit(self, token: str, address: str) -> Principal | None:
         """Return who brings this access token or API key, None if nobody may."""
 
-    def close_code(self, admission: Admission) -> int:
-        """Return 0 while the admission holds, else the code to close with."""
+    async def standing(self, by: Principal) -> Standing:
+        """Return "good" while this one may stay."""
 
 
 class Connection(Protocol):
@@ -119,7 +110,7 @@ class Session:
         identifier: str,
         address: str,
     ) -> None:
-        self.admission: Admission | None = None
+        self.principal: Principal | None = None
         self.identifier = identifier
         self._connection = connection
         self._feed = feed
@@ -137,11 +128,11 @@ class Session:
         self._counted_at = clock.seconds()
         self._watched: dict[str, tuple[Scope, float | None]] = {}
 
-    def open(self, admission: Admission | None, channel: str, period_s: float | None) -> None:
+    def open(self, principal: Principal | None, channel: str, period_s: float | None) -> None:
         """Begin: whoever is not known yet has to say who they are in their first message."""
         self._wanted = channel, period_s
-        if admission is not None:
-            self._admit(admission)
+        if principal is not None:
+            self._admit(principal)
         else:
             self._deadline = self._clock.callLater(
                 AUTH_DEADLINE_S, self.close, UNAUTHORIZED, "nobody said who is there"
@@ -168,7 +159,7 @@ class Session:
             return
         if isinstance(asked, _Auth):
             self._authenticate(asked.token)
-        elif self.admission is None:
+        elif self.principal is None:
             self.close(UNAUTHORIZED, "the first message says who is there")
         else:
             self._answer(asked)
@@ -189,16 +180,19 @@ class Session:
 
     def resume_writing(self) -> None:
         """The connection takes more again."""
-        if self.admission is not None:
+        if self.principal is not None:
             self._cancel()
         self._outlet.resume()
 
-    def check(self) -> None:
-        """Hang up if the admission holds no longer."""
-        if self.admission is not None and not self._is_closed:
-            code = self._credentials.close_code(self.admission)
-            if code:
-                self.close(code, "what was shown to get in holds no longer")
+    def judge(self, standing: Standing) -> None:
+        """Hang up on somebody who may stay no longer."""
+        if self.principal is None:
+            return
+        ends = self.principal.expires_at
+        if standing == "shut":
+            self.close(FORBIDDEN, "this account is shut")
+        elif standing == "over" or (ends is not None and ends <= self._now()):
+            self.close(UNAUTHORIZED, "what was shown to get in holds no longer")
 
     def close(self, code: int, reason: str) -> None:
         """Hang up."""
@@ -219,36 +213,36 @@ class Session:
         self._deadline = None
 
     def _authenticate(self, token: str) -> None:
-        if self.admission is not None or self._is_asking:
+        if self.principal is not None or self._is_asking:
             self._say("error", {"detail": "who is there has been said"})
             return
         self._is_asking = True
         asked = Deferred.fromCoroutine(self._credentials.admit(token, self._address))
         asked.addCallbacks(self._decided, lambda _: self._decided(None))
 
-    def _decided(self, admission: Admission | None) -> None:
+    def _decided(self, principal: Principal | None) -> None:
         self._is_asking = False
         if self._is_closed:
             return
-        if admission is None:
+        if principal is None:
             self.close(UNAUTHORIZED, "these credentials are not valid")
         else:
-            self._admit(admission)
+            self._admit(principal)
 
-    def _admit(self, admission: Admission) -> None:
+    def _admit(self, principal: Principal) -> None:
         self._cancel()
-        self.admission = admission
+        self.principal = principal
         channel, period_s = self._wanted
         if not self._may_watch(channel):
             self.close(FORBIDDEN, f"this needs {self._feed.topics[channel].permission}")
             return
         self._say("connected", {"client_id": self.identifier})
-        self._watch(channel, Scope(tenant_id=admission.principal.tenant_id), period_s)
+        self._watch(channel, Scope(tenant_id=principal.tenant_id), period_s)
 
     def _may_watch(self, channel: str) -> bool:
-        assert self.admission is not None
+        assert self.principal is not None
         permission = self._feed.topics[channel].permission
-        return permission is None or permission in self.admission.principal.permissions
+        return permission is None or permission in self.principal.permissions
 
     def _answer(self, asked: _Asked) -> None:
         match asked:
@@ -274,7 +268,7 @@ class Session:
                     self._say("error", {"detail": f"the channel {channel!r} is not watched"})
 
     def _subscribe(self, asked: _Subscribe) -> None:
-        assert self.admission is not None
+        assert self.principal is not None
         if asked.channel not in self._feed.topics:
             known = ", ".join(self._feed.topics)
             self._say("error", {"detail": f"no channel {asked.channel!r}; there are: {known}"})
@@ -282,7 +276,7 @@ class Session:
             needed = self._feed.topics[asked.channel].permission
             self._say("error", {"detail": f"the channel {asked.channel} needs {needed}"})
         else:
-            scope = Scope(asked.filter.pool, self.admission.principal.tenant_id)
+            scope = Scope(asked.filter.pool, self.principal.tenant_id)
             self._watch(asked.channel, scope, asked.period)
 
     def _watch(self, channel: str, scope: Scope, period_s: float | None) -> None:

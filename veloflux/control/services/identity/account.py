@@ -42,4 +42,5 @@ class Account:
             key_id,
             session_id,
             expires_at,
+            self.generation,
         )

@@ -122,6 +122,10 @@ class ApiKeys:
             raise NotFoundError("There is no such key.")
         await self._forget(found)
 
+    async def exists(self, key_id: str) -> bool:
+        """Whether there is a key of this id."""
+        return await self._keys.get(key_id) is not None
+
     async def find(self, token: str) -> ApiKey | None:
         """Return the key that this is the secret of, unless it has expired.
 

@@ -9,6 +9,7 @@ by somebody who guesses from the same address.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Literal
 
 from veloflux.control.services.errors import (
     BusyError,
@@ -26,7 +27,7 @@ from veloflux.control.services.identity.sessions import Sessions
 from veloflux.control.services.identity.tokens import LIFETIME_S, Tokens
 from veloflux.control.services.identity.users import Users
 from veloflux.control.services.operator import Operator
-from veloflux.control.services.principal import ANYBODY, OPERATOR_ID, Principal
+from veloflux.control.services.principal import ANYBODY, OPERATOR_ID, ROLES, Principal
 from veloflux.control.services.throttle import Throttle
 
 # For one address and account in 15 minutes, and for one address whatever the account.
@@ -45,6 +46,10 @@ class Grant:
     refresh_token: str
     expires_at: float
     expires_in_s: int = LIFETIME_S
+
+
+# Of somebody who was let in: their account may be shut, or only what they showed be void.
+Standing = Literal["good", "over", "shut"]
 
 
 class Identity:
@@ -107,6 +112,24 @@ class Identity:
         if found is None:
             raise UnauthenticatedError(_NEEDED)
         return found
+
+    async def standing(self, by: Principal) -> Standing:
+        """Say whether one who was let in a while ago still may stay; raises StoreError.
+
+        With a password changed, a role taken away, a key deleted or a sign-in ended it is over.
+        """
+        if not self.is_asked_for:
+            return "good"
+        account = await self.account(by.id)
+        if account is None:
+            return "shut"
+        if account.generation != by.generation or not by.permissions <= ROLES[account.role]:
+            return "over"
+        if by.session_id is not None and not await self._sessions.is_open(account, by.session_id):
+            return "over"
+        if by.key_id is not None and not await self._keys.exists(by.key_id):
+            return "over"
+        return "good"
 
     async def login(self, name: str, password: str, address: str) -> Grant:
         """Begin a sign-in; raises SignInError, and BusyError as `authenticate`."""
