@@ -323,7 +323,7 @@ class Handshakes(TlsTestCase):
         client.send(GET)
         self.assertEqual(client.ending, "finished")
         # GOAWAY, with PROTOCOL_ERROR.
-        self.assertIn(b"\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01", client.received)
+        self.assertIn(b"\x07" + bytes(1 + 4 + 4) + b"\x00\x00\x00\x01", client.received)
         self.assertEqual(rig.backends[0].connections, [])
 
     def test_one_under_way_may_finish_while_the_worker_drains(self) -> None:
