@@ -32,14 +32,23 @@ class MeasuredTests(SynchronousTestCase):
         self.assertEqual(self.seen, [(name, True) for name in names])
 
     def test_knows_whether_it_works(self) -> None:
-        self.clock.advance(5)
-        self.inner.fault = StoreError("the disk is full")
+        self.inner.fault = StoreError("locked")
         self.failureResultOf(Deferred.fromCoroutine(self.store.get("a", "b")), StoreError)
-        self.assertEqual((self.store.fault, self.store.failed_at), ("the disk is full", 5.0))
+        self.assertEqual(self.store.fault, "locked")
         self.inner.fault = None
         self.successResultOf(Deferred.fromCoroutine(self.store.get("a", "b")))
-        self.assertEqual((self.store.fault, self.store.failed_at), ("", 5.0))
+        self.assertEqual(self.store.fault, "")
         self.assertEqual(self.seen, [("get", False), ("get", True)])
+
+    def test_that_it_can_be_read_does_not_hide_that_it_cannot_be_written(self) -> None:
+        put = Put("a", "b", b"c")
+        self.inner.fault = StoreError("the disk is full")
+        self.failureResultOf(Deferred.fromCoroutine(self.store.commit(put)), StoreError)
+        self.inner.fault = None
+        self.successResultOf(Deferred.fromCoroutine(self.store.get("a", "b")))
+        self.assertEqual(self.store.fault, "the disk is full")
+        self.successResultOf(Deferred.fromCoroutine(self.store.commit(put)))
+        self.assertEqual(self.store.fault, "")
 
     def test_a_conflict_is_an_answer(self) -> None:
         commit = self.store.commit(Put("a", "b", b"c", expected=7))

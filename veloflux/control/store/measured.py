@@ -14,24 +14,26 @@ from veloflux.control.store.store import (
     Write,
 )
 
+_WRITES = frozenset({"commit", "trim"})
 _Result = TypeVar("_Result")
 Observe = Callable[[str, float, bool], None]
 """Is told of an operation, its seconds, and whether it went well."""
 
 
 class Measured:
-    """Implements `store.Store` by another one. A conflict is an answer, and no failure.
-
-    `fault` is what the last operation failed with, empty when it went well; `failed_at` is when one
-    failed last, by the clock.
-    """
+    """Implements `store.Store` by another one. A conflict is an answer, and no failure."""
 
     def __init__(self, store: Store, clock: Callable[[], float], observe: Observe) -> None:
-        self.fault = ""
-        self.failed_at: float | None = None
         self._store = store
+        # Apart, because a disk that is full can still be read.
+        self._faults = {"read": "", "write": ""}
         self._clock = clock
         self._observe = observe
+
+    @property
+    def fault(self) -> str:
+        """Why it could not be written, or read, at the last try; empty when all is well."""
+        return self._faults["write"] or self._faults["read"]
 
     async def get(self, kind: str, key: str) -> Document | None:
         """See `Store`."""
@@ -96,8 +98,5 @@ class Measured:
         return result
 
     def _ended(self, operation: str, began: float, fault: str) -> None:
-        now = self._clock()
-        self.fault = fault
-        if fault:
-            self.failed_at = now
-        self._observe(operation, now - began, not fault)
+        self._faults["write" if operation in _WRITES else "read"] = fault
+        self._observe(operation, self._clock() - began, not fault)
