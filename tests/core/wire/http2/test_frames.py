@@ -55,6 +55,12 @@ FATAL: dict[str, tuple[Code, Wire]] = {
         lambda p: p.head(1, GET, END) + frame(PING, 0, 0, b"8" * 8),
     ),
     "4.3 by another's": (PROTOCOL, lambda p: p.head(1, GET, END) + p.head(3)),
+    "4.3 by a priority": (
+        PROTOCOL,
+        lambda p: p.head(1, GET, END) + frame(frames.PRIORITY, 0, 1, long(0) + b"\x00"),
+    ),
+    "4.3 by data": (PROTOCOL, lambda p: p.head(1, POST, 0) + frame(DATA, 0, 1, b"x")),
+    "4.3 by a reset": (PROTOCOL, lambda p: p.head(1, GET, END) + frames.reset(1, Code.CANCEL)),
     "4.3 by an unknown kind": (PROTOCOL, lambda p: p.head(1, GET, END) + frame(0x16, 0, 0)),
     "5.1 idle: data": (PROTOCOL, lambda p: frame(DATA, END, 1, b"x")),
     "5.1 idle: reset": (PROTOCOL, lambda p: frames.reset(1, Code.CANCEL)),
@@ -65,6 +71,10 @@ FATAL: dict[str, tuple[Code, Wire]] = {
     "5.1 ended: continuation": (
         PROTOCOL,
         lambda p: answered(p) + frame(CONTINUATION, WHOLE, 1),
+    ),
+    "5.1 after the client's reset: continuation": (
+        PROTOCOL,
+        lambda p: opened(p) + frames.reset(1, Code.CANCEL) + frame(CONTINUATION, WHOLE, 1),
     ),
     "5.1.1 even": (PROTOCOL, lambda p: p.head(2)),
     "5.1.1 an even one below": (PROTOCOL, lambda p: p.head(5) + p.head(2)),
@@ -101,6 +111,7 @@ FATAL: dict[str, tuple[Code, Wire]] = {
     "6.3 a priority of no stream": (PROTOCOL, lambda p: frame(frames.PRIORITY, 0, 0, b"12345")),
     "6.4 a reset of no stream": (PROTOCOL, lambda p: frames.reset(0, Code.CANCEL)),
     "6.4 a short reset": (SIZE, lambda p: half(p) + frame(frames.RST_STREAM, 0, 1, b"123")),
+    "6.4 a long reset": (SIZE, lambda p: half(p) + frame(frames.RST_STREAM, 0, 1, b"12345")),
     "6.5 settings of a stream": (PROTOCOL, lambda p: frame(SETTINGS, 0, 1)),
     "6.5 settings cut short": (SIZE, lambda p: frame(SETTINGS, 0, 0, b"12345")),
     "6.5 an acknowledgement that says something": (
@@ -113,12 +124,18 @@ FATAL: dict[str, tuple[Code, Wire]] = {
     "6.5.2 frames too large": (PROTOCOL, lambda p: setting(0x5, 1 << 24)),
     "8441 tunnels neither on nor off": (PROTOCOL, lambda p: setting(0x8, 2)),
     "6.6 a push": (PROTOCOL, lambda p: frame(frames.PUSH_PROMISE, WHOLE, 1, long(2))),
+    "6.6 a push on no stream": (PROTOCOL, lambda p: frame(frames.PUSH_PROMISE, WHOLE, 0, long(2))),
+    "6.7 a long ping": (SIZE, lambda p: frame(PING, 0, 0, b"8" * 9)),
     "6.7 a ping of a stream": (PROTOCOL, lambda p: frame(PING, 0, 1, b"8" * 8)),
     "6.7 a short ping": (SIZE, lambda p: frame(PING, 0, 0, b"8" * 7)),
     "6.8 goaway of a stream": (PROTOCOL, lambda p: frame(GOAWAY, 0, 1, long(0, 0))),
     "6.8 a short goaway": (SIZE, lambda p: frame(GOAWAY, 0, 0, long(0))),
     "6.9 a window that grows by nothing": (PROTOCOL, lambda p: frames.window_update(0, 0)),
     "6.9 a short window": (SIZE, lambda p: frame(frames.WINDOW_UPDATE, 0, 0, b"123")),
+    "6.9.1 a window over the largest by two updates": (
+        FLOW,
+        lambda p: frames.window_update(0, 1 << 30) + frames.window_update(0, 1 << 30),
+    ),
     "6.9.1 a window over the largest": (FLOW, lambda p: frames.window_update(0, (1 << 31) - 1)),
     "6.9.2 a stream's over the largest by settings": (
         FLOW,
@@ -127,6 +144,18 @@ FATAL: dict[str, tuple[Code, Wire]] = {
     "6.10 a continuation of no block": (
         PROTOCOL,
         lambda p: half(p) + frame(CONTINUATION, WHOLE, 1),
+    ),
+    "6.10 a continuation after the end of its block": (
+        PROTOCOL,
+        lambda p: (
+            frame(HEADERS, END, 1, (block := p.encoder.encode(list(GET)))[:3])
+            + frame(CONTINUATION, WHOLE, 1, block[3:])
+            + frame(CONTINUATION, WHOLE, 1)
+        ),
+    ),
+    "6.10 a continuation after data": (
+        PROTOCOL,
+        lambda p: opened(p) + frame(DATA, 0, 1, b"x") + frame(CONTINUATION, WHOLE, 1),
     ),
     "6.10 on no stream": (PROTOCOL, lambda p: p.head(1, GET, END) + frame(CONTINUATION, WHOLE, 0)),
     "7541 4.2 a table's size after a field": (
@@ -188,6 +217,10 @@ ONE_STREAM: dict[str, tuple[Code, Wire]] = {
         FLOW,
         lambda p: opened(p) + frames.window_update(1, (1 << 31) - 1),
     ),
+    "6.9.1 a window over the largest by two updates": (
+        FLOW,
+        lambda p: opened(p) + frames.window_update(1, 1 << 30) * 2,
+    ),
     "8.1 a second block that is not the end": (
         PROTOCOL,
         lambda p: opened(p) + p.head(1, [(b"x", b"y")], WHOLE),
@@ -199,6 +232,18 @@ ONE_STREAM: dict[str, tuple[Code, Wire]] = {
     "8.1.1 data over its length": (
         PROTOCOL,
         lambda p: p.head(1, (*POST, (b"content-length", b"1")), WHOLE) + frame(DATA, 0, 1, b"xy"),
+    ),
+    "8.1.1 data over its length in pieces": (
+        PROTOCOL,
+        lambda p: (
+            p.head(1, (*POST, (b"content-length", b"3")), WHOLE)
+            + frame(DATA, 0, 1, b"xy")
+            + frame(DATA, END, 1, b"xy")
+        ),
+    ),
+    "8.1.1 an upper-case name in trailers": (
+        PROTOCOL,
+        lambda p: opened(p) + p.head(1, [(b"X", b"y")]),
     ),
     "8.1.1 data short of its length": (
         PROTOCOL,
@@ -219,11 +264,29 @@ HARMLESS: dict[str, Wire] = {
     "4.1 flags that mean nothing": lambda p: frame(PING, 0x16, 0, b"8" * 8),
     "4.1 the reserved bit": lambda p: b"\x00\x00\x08\x06\x00\x80\x00\x00\x00" + b"8" * 8,
     "4.2 the largest frame": lambda p: opened(p) + frame(DATA, 0, 1, b"x" * 16384),
+    "5.1 half-closed: a window": lambda p: half(p) + frames.window_update(1, 1),
+    "5.1 half-closed: a priority": lambda p: (
+        half(p) + frame(frames.PRIORITY, 0, 1, long(0) + b"\x00")
+    ),
+    "5.1 half-closed: a reset": lambda p: half(p) + frames.reset(1, Code.CANCEL),
+    "5.1 ended: a priority": lambda p: (
+        answered(p) + frame(frames.PRIORITY, 0, 1, long(0) + b"\x00")
+    ),
+    "5.1 after the client's reset: another": lambda p: (
+        opened(p) + frames.reset(1, Code.CANCEL) + frames.reset(1, Code.CANCEL)
+    ),
+    "5.1 after the client's reset: a window": lambda p: (
+        opened(p) + frames.reset(1, Code.CANCEL) + frames.window_update(1, 1)
+    ),
+    "7 a reset for an unknown reason": lambda p: (
+        opened(p) + frame(frames.RST_STREAM, 0, 1, long(0xFF))
+    ),
     "5.1 ended: a window": lambda p: answered(p) + frames.window_update(1, 1),
     "5.1 ended: a reset": lambda p: answered(p) + frames.reset(1, Code.CANCEL),
     "5.1 passed over: a window": lambda p: p.head(5) + frames.window_update(3, 1),
     "5.3 a priority before its stream": lambda p: frame(frames.PRIORITY, 0, 7, long(1) + b"\x00"),
     "9218 a priority update": lambda p: frame(0x10, 0, 0, long(1) + b"u=1"),
+    "9218 a priority update that says nothing": lambda p: frame(0x10, 0, 0),
     "9218 a priority field": lambda p: p.head(1, (*GET, (b"priority", b"u=1, i"))),
     "6.1 padding": lambda p: opened(p) + frame(DATA, frames.PADDED, 1, b"\x03x\0\0\0"),
     "6.2 padding and a priority": lambda p: frame(
@@ -232,6 +295,14 @@ HARMLESS: dict[str, Wire] = {
         1,
         b"\x02" + long(0x80000005) + b"\x10" + p.encoder.encode(list(GET)) + b"\0\0",
     ),
+    "6.2 padding of nothing": lambda p: frame(
+        HEADERS, END | WHOLE | frames.PADDED, 1, b"\x00" + p.encoder.encode(list(GET))
+    ),
+    "6.5.2 the smallest and the largest frames": lambda p: (
+        setting(0x5, 16384) + setting(0x5, (1 << 24) - 1)
+    ),
+    "6.5.2 the largest window": lambda p: setting(0x4, (1 << 31) - 1),
+    "6.5.2 no table": lambda p: setting(0x1, 0),
     "6.5.2 an unknown setting": lambda p: setting(0xFF, 5),
     "6.5 settings that nobody waits for": lambda p: frame(SETTINGS, frames.ACK, 0),
     "6.7 an answer to no ping": lambda p: frame(PING, frames.ACK, 0, b"8" * 8),
@@ -240,6 +311,11 @@ HARMLESS: dict[str, Wire] = {
         frame(HEADERS, END, 1, (block := p.encoder.encode(list(GET)))[:3])
         + frame(CONTINUATION, 0, 1, block[3:5])
         + frame(CONTINUATION, WHOLE, 1, block[5:])
+    ),
+    "6.10 a block in pieces that are empty": lambda p: (
+        frame(HEADERS, END, 1)
+        + frame(CONTINUATION, 0, 1, p.encoder.encode(list(GET)))
+        + frame(CONTINUATION, WHOLE, 1)
     ),
     "7541 4.2 a table's size": lambda p: frame(
         HEADERS, END | WHOLE, 1, b"\x20\x3f\xe1\x1f" + p.encoder.encode(list(GET))
@@ -378,6 +454,23 @@ class Hello(SynchronousTestCase):
         accepted, ping = peer.frames
         self.assertEqual((accepted.flags, ping.flags), ({"ACK"}, {"ACK"}))
         self.assertEqual(ping.opaque_data, b"12345678")  # type: ignore[attr-defined]
+
+    def test_the_last_of_a_setting_that_comes_twice_holds(self) -> None:
+        """RFC 9113 section 6.5.3"""
+        peer = Peer()
+        twice = b"".join(b"\0\4" + long(size) for size in (100, 1))
+        peer.say(frame(SETTINGS, 0, 0, twice))
+        peer.ask(1)
+        peer.connection.answer(1, b"200 OK", b"")
+        peer.connection.data(1, b"ab", ended=True)
+        peer.listen()
+        self.assertEqual([each.data for each in peer.heard("Data")], [b"a"])
+
+    def test_a_client_may_leave_for_an_unknown_reason(self) -> None:
+        """RFC 9113 section 7"""
+        peer = Peer()
+        self.assertEqual(peer.say(frame(GOAWAY, 0, 0, long(0, 0xFF))), [Leaving(0xFF)])
+        self.assertIsInstance(peer.ask(1)[0], Requested)
 
     def test_tells_that_the_client_leaves(self) -> None:
         peer = Peer()
