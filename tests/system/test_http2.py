@@ -87,3 +87,56 @@ class Clients(TlsSystemTestCase):
         backend.release.set()
         self.assertIn("< HTTP/2 200", asking.result())
         self.assertEqual(daemon.process.wait(PATIENCE_S), 0)
+
+
+class Backends(TlsSystemTestCase):
+    """Another daemon, which speaks HTTP/2, as the backend."""
+
+    def chain(self, *, secure: bool = False) -> int:
+        limits = {"max_body_bytes": 0}
+        listener = self.tls() if secure else {"h2c": True}
+        second = self.daemon(settings(self.backend().address, listener=listener, limits=limits))
+        configuration = settings(
+            f"127.0.0.1:{second.port()}",
+            listener={"h2c": True},
+            limits=limits,
+            pool={"protocol": "h2"},
+        )
+        if secure:
+            tls = {"server_name": "localhost", "ca": str(self.ca)}
+            configuration["pools"][0]["backends"][0]["tls"] = tls
+        else:
+            # Whose name is that of its address: over TLS that is not what its certificate says.
+            configuration["pools"][0]["health_check"] = {"path": "/health", "interval": "1s"}
+        return self.daemon(configuration).port()
+
+    def test_curl(self) -> None:
+        for secure in (False, True):
+            url = f"http://localhost:{self.chain(secure=secure)}/"
+            for version in ("--http1.1", "--http2-prior-knowledge"):
+                self.assertEqual(self.run_client("curl", "-sS", version, url), "one")
+                said = self.run_client("curl", "-sSI", version, url)
+                self.assertIn(" 200", said.splitlines()[0])
+
+    def test_a_big_body_both_ways(self) -> None:
+        url = f"http://localhost:{self.chain()}/"
+        sent = self.directory / "sent"
+        sent.write_bytes(b"".join(blocks(SIZE)))
+        for version in ("--http1.1", "--http2-prior-knowledge"):
+            curl = ("curl", "-sS", version)
+            for options in ([], ["-H", "Transfer-Encoding: chunked"]):
+                said = self.run_client(*curl, *options, "--data-binary", f"@{sent}", url)
+                self.assertEqual(said, digest(blocks(SIZE)))
+            for query in ("", "&chunked=1"):
+                came = self.directory / "came"
+                said = self.run_client(*curl, "-o", str(came), f"{url}bytes?n={SIZE}{query}")
+                self.assertEqual(said, "")
+                self.assertTrue(came.read_bytes() == sent.read_bytes())
+
+    def test_h2load_and_nghttp(self) -> None:
+        url = f"http://localhost:{self.chain()}/"
+        said = self.run_client("h2load", *("-n", "2000", "-c", "8", "-m", "50"), url)
+        self.assertIn("2000 succeeded, 0 failed, 0 errored, 0 timeout", said)
+        said = self.run_client("nghttp", "-nv", "-p", "32", url, f"{url}bytes?n=300000")
+        self.assertEqual(said.count(":status: 200"), 2, said)
+        self.assertNotIn("RST_STREAM", said)
