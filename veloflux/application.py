@@ -42,6 +42,7 @@ from veloflux.control.services.audit_log import AuditLog
 from veloflux.control.services.configuration.configuration import BY_FILE, Configuration
 from veloflux.control.services.configuration.opening import Opening, open_with, where
 from veloflux.control.services.configuration.proposal import Proposer
+from veloflux.control.services.drains import Drains
 from veloflux.control.services.errors import Refusal
 from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.people import people
@@ -84,7 +85,6 @@ _CLOSING_S = 5.0
 
 # A quarter of a processor that a worker wants as well (sched(7), on niceness).
 _NICENESS = 5
-_DRIFT = "It says something else than what is in force came from; a reload takes it."
 
 _log = Logger()
 _Result = TypeVar("_Result")
@@ -148,7 +148,7 @@ def build(reactor: Any, path: str) -> Daemon:
         time.time,  # noqa: TID251  # as above
         in_thread,
         refused=lambda: rollout.last.problems,
-        drift=lambda: _DRIFT if configuration.has_drifted else "",
+        drift=configuration.drift,
     )
     supervisor.on_tally.append(metrics.merge)
     supervisor.on_worker_gone.append(metrics.forget)
@@ -168,7 +168,10 @@ def build(reactor: Any, path: str) -> Daemon:
     audit = AuditLog(measured, time.time, reactor.seconds)  # noqa: TID251  # as above
     feed = Feed(topics(observatory), reactor, time.time)  # noqa: TID251  # as above
     tickets: Tickets[Principal] = Tickets(reactor.seconds)
-    services = Services(status, metrics, observatory, known, audit, feed, tickets)
+    drains = Drains(configuration, measured, reactor, time.time)  # noqa: TID251  # as above
+    services = Services(
+        status, metrics, observatory, known, audit, feed, tickets, configuration, drains
+    )
 
     def unlock() -> None:
         supervisor.secret = node_secret(node.data_dir)
@@ -181,7 +184,7 @@ def build(reactor: Any, path: str) -> Daemon:
     credentials = StreamCredentials(known.identity)
     watchers = Watchers(feed, credentials, reactor, time.time)  # noqa: TID251  # as above
     console = _Console(
-        reactor, probes, unlock, renewal, observatory, store, database, upkeep, watchers
+        reactor, probes, unlock, renewal, observatory, store, database, upkeep, watchers, drains
     )
     frame = Frame(
         services,
@@ -197,7 +200,7 @@ def build(reactor: Any, path: str) -> Daemon:
     if node.metrics_address is not None:
         console.serve("metrics are on", node.metrics_address, metrics_site(reactor, frame))
     atexit.register(_end)
-    source = _Source(configuration)
+    source = _Source(configuration, drains)
     return Daemon(reactor, supervisor, rollout, source, console, Notify(os.environ), _fail)
 
 
@@ -221,12 +224,14 @@ def _open(
 class _Source:
     """Where the daemon has its configurations from, and whom a signal asks."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, drains: Drains) -> None:
         self._configuration = configuration
+        self._drains = drains
 
     async def start(self) -> None:
         try:
             await self._configuration.start()
+            await self._drains.start()
         except StoreError as error:
             raise StartError(str(error)) from error
 
@@ -255,6 +260,7 @@ class _Console:
         database: Thread,
         upkeep: Upkeep,
         watchers: Watchers,
+        drains: Drains,
     ) -> None:
         self._reactor = reactor
         self._renewal = renewal
@@ -265,6 +271,7 @@ class _Console:
         self._database = database
         self._upkeep = upkeep
         self._watchers = watchers
+        self._drains = drains
         self._sockets = Sockets()
         self._served: list[tuple[str, Address, AdminSite | Cover]] = []
         self._secured: Cover | None = None

@@ -9,7 +9,7 @@ from veloflux.control.services.errors import UnavailableError
 from veloflux.core.model.metrics import Tally
 from veloflux.core.policy.health import State
 from veloflux.fleet.inquiry import Answers
-from veloflux.fleet.probes import Counts
+from veloflux.fleet.probes import Counts, Report
 from veloflux.fleet.supervisor import WorkerStatus
 from veloflux.fleet.worker import State as WorkerState
 
@@ -51,6 +51,10 @@ class FakeChecks:
     def __init__(self) -> None:
         self.counts = Counts()
         self.found: dict[tuple[str, str], State] = {}
+        self.reported: dict[tuple[str, str], Report] = {}
+
+    def reports(self) -> dict[tuple[str, str], Report]:
+        return self.reported
 
     def states(self) -> dict[tuple[str, str], State]:
         return self.found

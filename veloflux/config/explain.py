@@ -38,15 +38,15 @@ def section_at(loc: Loc) -> type[Section] | None:
             continue
         if section is None or part not in section.model_fields:
             return None
-        section = _section_in(section.model_fields[part].annotation)
+        section = section_in(section.model_fields[part].annotation)
     return section
 
 
-def _section_in(annotation: Any) -> type[Section] | None:
+def section_in(annotation: Any) -> type[Section] | None:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     if get_origin(annotation) in (list, Union, UnionType):
-        found = (_section_in(argument) for argument in get_args(annotation))
+        found = (section_in(argument) for argument in get_args(annotation))
         return next((section for section in found if section), None)
     return None
 

@@ -58,10 +58,13 @@ class Reader:
         self._keeps = keeps
         self._known = _Known()
 
-    def read(self, written: Written, version: int = 1, revision: int = 0) -> Loaded:
+    def read(
+        self, written: Written, version: int = 1, revision: int = 0, *, is_trial: bool = False
+    ) -> Loaded:
         """Return the configuration; its snapshot gets `version` and `revision`.
 
-        `workers: auto` counts the processors that this process may use. Raises ConfigError.
+        `workers: auto` counts the processors that this process may use. What is a trial is not
+        remembered, for the next one will be more like the one before. Raises ConfigError.
         """
         known = self._known
         now = datetime.now(UTC)
@@ -89,7 +92,8 @@ class Reader:
             )
             raise ConfigError([Problem(written.file, 0, "data_dir", wrong, code="file")]) from None
         built.settle()
-        self._known = _Known(_sections(written.document, configuration), built)
+        if not is_trial:
+            self._known = _Known(_sections(written.document, configuration), built)
         return Loaded(node, tuple(warnings))
 
     def _again(

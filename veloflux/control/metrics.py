@@ -116,6 +116,10 @@ class Metrics:
                 self._drop(label, gone)
         self._configured = configured
 
+    def sums(self, family: Family) -> Mapping[Labels, Value]:
+        """A counter's or histogram's sums by labels, as they are now; not to be changed."""
+        return self._sums.get(family.name, {})
+
     def _drop(self, label: str, gone: frozenset[str]) -> None:
         for name, values in self._sums.items():
             if label in _FAMILIES[name].labels:

@@ -61,6 +61,17 @@ class Counts:
         return self.total - self.successful
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is known of a checked backend: how long ago its last check ended and how long that took,
+    None before the first; and for how long it has been in its state."""
+
+    state: State
+    ended_ago_s: float | None
+    took_s: float | None
+    since_s: float
+
+
 class Probes:
     """Checks the backends of the present snapshot."""
 
@@ -124,6 +135,14 @@ class Probes:
             for (pool, address, *_), probe in self._probes.items()
         }
 
+    def reports(self) -> dict[tuple[str, str], Report]:
+        """More of every checked backend, in the same way."""
+        now = self._reactor.seconds()
+        return {
+            (pool, str(address)): probe.report(now)
+            for (pool, address, *_), probe in self._probes.items()
+        }
+
     def stop(self) -> None:
         """Check nothing any more."""
         for probe in self._probes.values():
@@ -159,6 +178,8 @@ class _Probe:
         self._on_change = on_change
         self._on_end = on_end
         self._began = 0.0
+        self._turned_at: float = reactor.seconds()
+        self._last: tuple[float, float] | None = None
         self._is_first = True
         self._is_hindered = False
         self._check: Check | None = None
@@ -169,6 +190,11 @@ class _Probe:
             self._timer.cancel()
         if self._check is not None:
             self._check.stop()
+
+    def report(self, now: float) -> Report:
+        ended, took = (None, None) if self._last is None else self._last
+        ago = None if ended is None else now - ended
+        return Report(self.health.state, ago, took, now - self._turned_at)
 
     def _begin(self) -> None:
         if self._check is not None:
@@ -192,8 +218,10 @@ class _Probe:
             self._hindered(verdict.reason)
             return
         self._is_hindered = False
+        self._last = self._began + took, took
         self._on_end(self._key, verdict.ok, took)
         if self.health.observe(verdict.ok):
+            self._turned_at = self._began + took
             self._turned(verdict)
 
     def _hindered(self, reason: str) -> None:

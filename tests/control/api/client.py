@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from tests.control.fakes import FakeAudit, FakeChecks, FakeFleet
+from tests.control.services.configuration.rig import FILE, Obeying, serve
 from tests.control.store.memory import MemoryStore
 from tests.control.store.places import at_once
+from veloflux.config import written
+from veloflux.config.written import Written
 from veloflux.control.api.allowance import Allowance
 from veloflux.control.api.app import admin_site
 from veloflux.control.api.call import Frame
@@ -27,6 +30,7 @@ from veloflux.control.api.upgrade import Streams
 from veloflux.control.metrics import Metrics
 from veloflux.control.observatory import Observatory
 from veloflux.control.services.audit_log import AuditLog
+from veloflux.control.services.drains import Drains
 from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.hashing import InThread
 from veloflux.control.services.identity.people import people
@@ -144,6 +148,15 @@ class Api:
         self.audit = FakeAudit()
         self.log = AuditLog(self.store, self.now, self.clock.seconds)
         self.people = people(self.store, in_thread, self.now, self.clock.seconds)
+        self.file: Any = json.loads(json.dumps(FILE))
+        self.spawner = Obeying()
+        rollout, self.configuration = serve(
+            self._written, self.store, Clock(), self.spawner, "/", {}
+        )
+        rollout.on_applied.append(
+            lambda node: self.status.applied(node.snapshot, node.workers, "abc")
+        )
+        self.drains = Drains(self.configuration, self.store, self.clock, self.now)
         self.services = Services(
             self.status,
             self.metrics,
@@ -152,6 +165,8 @@ class Api:
             self.log,
             self.feed,
             self.tickets,
+            self.configuration,
+            self.drains,
         )
         self.admin = admin or Admin(password=PASSWORD)
         self.people.operator.configure(self.admin, data_dir, bytes(32))
@@ -180,6 +195,15 @@ class Api:
         )
         streams = Streams(self.feed.topics, self.sockets, self.tickets)
         self.site = admin_site(self.clock, self.admin, self.frame, "Proxy-1", streams, rows)
+
+    def begin(self) -> "Api":
+        """Bring the configuration into force, which is that of `file`."""
+        Deferred.fromCoroutine(self.configuration.start())
+        Deferred.fromCoroutine(self.drains.start())
+        return self
+
+    def _written(self) -> Written:
+        return written.parse(json.dumps(self.file).encode(), "/etc/veloflux.yaml")
 
     def now(self) -> float:
         return 1e9 + self.clock.seconds()

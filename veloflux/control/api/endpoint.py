@@ -17,6 +17,8 @@ from veloflux.control.metrics import Metrics
 from veloflux.control.observatory import Observatory
 from veloflux.control.services.audit import Entry
 from veloflux.control.services.audit_log import AuditLog
+from veloflux.control.services.configuration.configuration import Configuration
+from veloflux.control.services.drains import Drains
 from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.people import People
 from veloflux.control.services.principal import Principal
@@ -51,6 +53,8 @@ class Services:
     audit: AuditLog
     feed: Feed
     tickets: Tickets[Principal]
+    configuration: Configuration
+    drains: Drains
 
 
 @dataclass(frozen=True, slots=True)

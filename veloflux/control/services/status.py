@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from veloflux import __version__
 from veloflux.core.model.traffic import Backend, Pool, Snapshot
 from veloflux.core.policy.health import State
-from veloflux.fleet.probes import Counts
+from veloflux.fleet.probes import Counts, Report
 from veloflux.fleet.supervisor import WorkerStatus
 from veloflux.fleet.worker import State as WorkerState
 
@@ -39,6 +39,7 @@ class Checks(Protocol):
     @property
     def counts(self) -> Counts: ...
     def states(self) -> Mapping[tuple[str, str], State]: ...
+    def reports(self) -> Mapping[tuple[str, str], Report]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Status:
         self.in_force = _NOTHING
         self.is_last_reload_good = False
         self.node_id = ""
-        self._checks = checks
+        self.checks = checks
         self._clock = clock
         self._now = now
         self._started = clock()
@@ -142,7 +143,7 @@ class Status:
 
     def backends(self) -> list[tuple[str, str, BackendState]]:
         """Every backend's pool, address and state."""
-        states = self._states()
+        states = self.states()
         return [
             (pool.name, str(backend.address), _state(states, pool, backend))
             for pool in self.in_force.snapshot.pools
@@ -151,7 +152,7 @@ class Status:
 
     def condition(self) -> Condition:
         """The whole in one word."""
-        states = self._states()
+        states = self.states()
         pools = [_has_usable(states, pool) for pool in self.in_force.snapshot.pools]
         serving = self.serving
         if not serving or (pools and not any(pools)):
@@ -161,7 +162,7 @@ class Status:
         return "healthy"
 
     def health(self) -> Health:
-        counts = self._checks.counts
+        counts = self.checks.counts
         share = counts.successful / counts.total if counts.total else 1.0
         return Health(
             status=self.condition(),
@@ -201,13 +202,13 @@ class Status:
 
     def empty_pools(self) -> list[str]:
         """The pools that nothing can be sent to."""
-        states = self._states()
+        states = self.states()
         pools = self.in_force.snapshot.pools
         return [pool.name for pool in pools if not _has_usable(states, pool)]
 
-    def _states(self) -> Mapping[tuple[str, str], BackendState]:
+    def states(self) -> Mapping[tuple[str, str], BackendState]:
         """What checks and traffic have found; the checks come first where both have."""
-        found: dict[tuple[str, str], BackendState] = dict(self._checks.states())
+        found: dict[tuple[str, str], BackendState] = dict(self.checks.states())
         for each in self.fleet.ejections():
             if found.get(each) != "unhealthy":
                 found[each] = "ejected"

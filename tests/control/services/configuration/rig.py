@@ -1,7 +1,7 @@
 """The configuration service over workers that obey, with its file and its store in memory."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, execute
@@ -13,9 +13,11 @@ from tests.fleet.fakes import FakeProcess, FakeSpawner
 from veloflux.config.reader import Reader
 from veloflux.config.written import Written, parse
 from veloflux.control.services.configuration.configuration import Author, Configuration
-from veloflux.control.services.configuration.opening import Opening, open_with
+from veloflux.control.services.configuration.edits import Edited
+from veloflux.control.services.configuration.opening import open_with
 from veloflux.control.services.configuration.proposal import Proposer
 from veloflux.control.store.store import Document
+from veloflux.core.model.address import Address
 from veloflux.fleet.messages import Commit, Down, Prepare, Prepared, Refused
 from veloflux.fleet.rollout import Rollout
 from veloflux.fleet.sockets import Sockets
@@ -58,13 +60,24 @@ class Obeying(FakeSpawner):
             elif isinstance(message, Commit):
                 process.apply()
 
-        # Messages come back after the sender has opened its ballot: as over a channel.
-        process.send = lambda message, descriptor=None: self.clock.callLater(  # type: ignore[method-assign]
-            0, obey, message, descriptor
-        )
+        process.send = obey  # type: ignore[method-assign]
         return process
 
-    clock: Clock
+
+class NoSockets(Sockets):
+    """Sockets that are none: these workers do not listen."""
+
+    def bind(self, addresses: Iterable[Address], workers: int) -> None:
+        """Have nothing to bind."""
+
+    def of(self, address: Address, worker: int) -> Any:
+        return self
+
+    def fileno(self) -> int:
+        return 0
+
+    def actual(self, address: Address) -> Address:
+        return address
 
 
 class Blocking:
@@ -81,6 +94,32 @@ class Blocking:
         return [each for each in found if each.kind == kind and each.key > after][:limit]
 
 
+def serve(
+    written: Callable[[], Written],
+    store: MemoryStore,
+    clock: Clock,
+    spawner: Obeying,
+    directory: str,
+    environ: dict[str, str],
+) -> tuple[Rollout, Configuration]:
+    """Make what serves by the store there is, or by the file."""
+    reader = Reader(directory, environ)
+    blocking = Blocking(store) if store.documents else None
+    opening = open_with(written(), reader, environ, blocking, 1000.0)
+    supervisor = Supervisor(clock, spawner, NoSockets())
+    rollout = Rollout(opening.loaded.node, supervisor, clock.seconds)
+    configuration = Configuration(
+        opening,
+        store,
+        Proposer(reader, opening.bootstrap),
+        rollout,
+        written,
+        at_once,
+        clock.seconds,
+    )
+    return rollout, configuration
+
+
 class Case(SynchronousTestCase):
     """`file` is what the file says; `begin` starts a daemon on the store there is."""
 
@@ -94,30 +133,13 @@ class Case(SynchronousTestCase):
         content = self.file if isinstance(self.file, bytes) else json.dumps(self.file).encode()
         return parse(content, "/etc/veloflux.yaml")
 
-    def opening(self, reader: Reader) -> Opening:
-        store = Blocking(self.store) if self.store.documents else None
-        return open_with(self.written(), reader, self.environ, store, 1000.0)
-
     def begin(self) -> Configuration:
         """Start a daemon, as after the end of the one before."""
         self.clock = Clock()
         self.clock.advance(1000)
         self.spawner = Obeying()
-        self.spawner.clock = self.clock
-        sockets = Sockets()
-        self.addCleanup(sockets.close)
-        reader = Reader(self.directory, self.environ)
-        opening = self.opening(reader)
-        supervisor = Supervisor(self.clock, self.spawner, sockets)
-        self.rollout = Rollout(opening.loaded.node, supervisor, self.clock.seconds)
-        configuration = Configuration(
-            opening,
-            self.store,
-            Proposer(reader, opening.bootstrap),
-            self.rollout,
-            self.written,
-            at_once,
-            self.clock.seconds,
+        self.rollout, configuration = serve(
+            self.written, self.store, self.clock, self.spawner, self.directory, self.environ
         )
         self.done(configuration.start())
         return configuration
@@ -128,8 +150,7 @@ class Case(SynchronousTestCase):
 
     def turn(self) -> None:
         """Let the workers do what they have been told."""
-        for _ in range(20):
-            self.clock.advance(0)
+        self.clock.advance(0)
 
     def done(self, work: Any) -> Any:
         """Do work to its end."""
@@ -162,6 +183,6 @@ def adding(address: str) -> Callable[[Any], Any]:
     def edit(document: Any) -> Any:
         pool = document["pools"][0]
         pool = {**pool, "backends": [*pool["backends"], {"address": address}]}
-        return {**document, "pools": [pool, *document["pools"][1:]]}
+        return Edited({**document, "pools": [pool, *document["pools"][1:]]})
 
     return edit

@@ -9,6 +9,7 @@ from veloflux.control.services.configuration.configuration import (
     MAX_WAITING,
     Author,
 )
+from veloflux.control.services.configuration.edits import Edited
 from veloflux.control.services.configuration.revisions import KEPT
 from veloflux.control.services.errors import (
     BusyError,
@@ -121,7 +122,7 @@ class Changes(Case):
     def test_what_is_not_valid_is_told_with_every_fault_and_its_place(self) -> None:
         def edit(document: Any) -> Any:
             pool = {"name": "web/1", "backends": [{"address": "127.0.0.1"}], "tpyo": 1}
-            return {**document, "pools": [*document["pools"], pool]}
+            return Edited({**document, "pools": [*document["pools"], pool]})
 
         error = self.refused(InvalidError, self.configuration.change(edit, ADA))
         self.assertEqual(
@@ -169,7 +170,7 @@ class Changes(Case):
         self.assertEqual(self.configuration.current().number, 2)
 
     def test_a_change_that_changes_nothing_is_no_revision(self) -> None:
-        outcome = self.done(self.configuration.change(lambda document: {**document}, ADA))
+        outcome = self.done(self.configuration.change(lambda document: Edited({**document}), ADA))
         self.assertEqual((outcome.revision, outcome.changes), (1, ()))
         self.nothing_happened()
 
@@ -184,7 +185,7 @@ class Changes(Case):
     def test_what_is_the_files_alone_cannot_be_changed(self) -> None:
         edit = self.refused(
             InvalidError,
-            self.configuration.change(lambda old: {**old, "admin": {"password": "x"}}, ADA),
+            self.configuration.change(lambda old: Edited({**old, "admin": {"password": "x"}}), ADA),
         )
         self.assertEqual([each.pointer for each in edit.problems], ["/admin"])
         self.nothing_happened()
@@ -209,7 +210,7 @@ class Variables(Case):
     def telling(self, value: str) -> Any:
         def edit(document: Any) -> Any:
             route = {**document["routes"][0], "response_headers": {"set": {"X-Told": value}}}
-            return {**document, "routes": [route]}
+            return Edited({**document, "routes": [route]})
 
         return edit
 

@@ -17,9 +17,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from veloflux.config.problem import ConfigError
-from veloflux.config.written import TRAFFIC, Written, part
+from veloflux.config.written import TRAFFIC, Document, Written, part
+from veloflux.control.services.configuration.edits import Edit, Edited
 from veloflux.control.services.configuration.opening import FILE, KEY, KIND, Contribution, Opening
-from veloflux.control.services.configuration.proposal import Edit, Proposal, Proposer, invalid
+from veloflux.control.services.configuration.proposal import Proposal, Proposer, invalid
 from veloflux.control.services.configuration.revisions import (
     SHOWN,
     Entry,
@@ -144,7 +145,22 @@ class Configuration:
 
     async def check(self, edit: Edit, author: Author) -> Proposal:
         """Say what a change would be, without making it; raises Refusal."""
-        return await self._propose(edit, author)
+        return await self._propose(edit, author, is_trial=True)
+
+    async def difference(self, one: Revision, other: Revision) -> tuple[str, ...]:
+        """Say what makes one revision of another; raises ConflictError for one that was good once
+        and is not any more."""
+        try:
+            return await self._in_thread(
+                lambda: self._proposer.difference(one.document, other.document)
+            )
+        except ConfigError as error:
+            raise ConflictError(f"One of the two cannot be read any more: {error}.") from None
+
+    @property
+    def bootstrap(self) -> Document:
+        """What the file alone says; it may have a password in it."""
+        return self._proposer.bootstrap
 
     async def change(
         self, edit: Edit, author: Author, if_match: str | None = None, *also: Write
@@ -166,7 +182,7 @@ class Configuration:
         earlier = await self.revision(number)
         reason = author.reason or f"back to revision {number}"
         by = Author(author.name, reason, may_use_variables=True)
-        return await self.change(lambda _: earlier.document, by, None, *also)
+        return await self.change(lambda _: Edited(earlier.document), by, None, *also)
 
     async def reload(self, author: Author, *, is_forced: bool = False) -> Outcome:
         """Take what the file says now as the next revision; raises Refusal.
@@ -209,10 +225,12 @@ class Configuration:
                 )
             return await self._bring(await self._propose(edit, author), author, also)
 
-    async def _propose(self, edit: Edit, author: Author) -> Proposal:
+    async def _propose(self, edit: Edit, author: Author, *, is_trial: bool = False) -> Proposal:
         base, node = self.current(), self._rollout.node
         return await self._in_thread(
-            lambda: self._proposer.propose(base, node, edit, author.may_use_variables)
+            lambda: self._proposer.propose(
+                base, node, edit, may_use_variables=author.may_use_variables, is_trial=is_trial
+            )
         )
 
     async def _bring(
@@ -319,17 +337,22 @@ class Configuration:
 
     def look(self, written: Written) -> None:
         """Take note of what the file says now: whether it is what it last contributed."""
-        drift = digest(part(written.document, TRAFFIC)) != self._contribution.digest
-        if drift and not self.has_drifted:
+        before = self.has_drifted
+        self.has_drifted = digest(part(written.document, TRAFFIC)) != self._contribution.digest
+        if self.has_drifted and not before:
             self._say_drift()
-        self.has_drifted = drift
+
+    def drift(self) -> str:
+        """Say how the file differs from what it last contributed; empty when it does not."""
+        if not self.has_drifted:
+            return ""
+        return (
+            "the configuration file says something else than what was last taken of it; revision "
+            f"{self.current().number} stays in force, and a reload takes the file"
+        )
 
     def _say_drift(self) -> None:
-        self._log.warn(
-            "the configuration file says something else than what is in force came from; revision "
-            "{number} stays in force, and a reload takes the file",
-            number=self.current().number,
-        )
+        self._log.warn("{drift}", drift=self.drift())
 
     async def _detached(self, work: Coroutine[Deferred[Any], Any, _T]) -> _T:
         """Wait for work that goes on when nobody waits for it: a change ends as it has begun."""

@@ -3,20 +3,19 @@
 All of it takes long for a large document, and so runs in a thread.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from veloflux.config.diff import Change, diff
 from veloflux.config.problem import ConfigError, Problem
 from veloflux.config.reader import Reader
 from veloflux.config.written import BOOTSTRAP, TRAFFIC, Document, Written, part
+from veloflux.control.services.configuration.edits import Edit
+from veloflux.control.services.configuration.masks import unmasked
 from veloflux.control.services.configuration.revisions import Revision, pack
 from veloflux.control.services.errors import Fault, InvalidError
 from veloflux.core.model.node import Node
-
-Edit = Callable[[Document], Document]
-"""Makes a new document of one, which it leaves as it is; raises Refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +43,50 @@ class Proposer:
 
     def __init__(self, reader: Reader, bootstrap: Document) -> None:
         self._reader = reader
-        self._bootstrap = bootstrap
+        self.bootstrap = bootstrap
 
     def propose(
-        self, base: Revision, node: Node, edit: Edit, may_use_variables: bool = True
+        self,
+        base: Revision,
+        node: Node,
+        edit: Edit,
+        *,
+        may_use_variables: bool = True,
+        is_trial: bool = False,
     ) -> Proposal:
-        """Propose what `edit` makes of `base`; `node` is in force. Raises Refusal."""
-        document = edit(base.document)
+        """Propose what `edit` makes of `base`; `node` is in force. Raises Refusal.
+
+        What is a trial is not what the next one will be like.
+        """
+        document, place = edit(base.document)
         _check_keys(document)
-        if not may_use_variables:
-            _check_variables(base.document, document)
-        return self._proposal(base, node, Written({**self._bootstrap, **document}))
+        try:
+            document = unmasked(base.document, document)
+            if not may_use_variables:
+                _check_variables(base.document, document)
+            written = Written({**self.bootstrap, **document})
+            return self._proposal(base, node, written, is_trial=is_trial)
+        except InvalidError as error:
+            raise _seen_from(place, error) from None
 
     def take(self, base: Revision, node: Node, written: Written) -> Proposal:
         """Propose what a file says; raises InvalidError."""
         return self._proposal(base, node, written)
 
-    def _proposal(self, base: Revision, node: Node, written: Written) -> Proposal:
+    def difference(self, before: Document, after: Document) -> tuple[str, ...]:
+        """Say what makes one document of another; raises ConfigError for one that is no longer
+        valid."""
+        one, other = (
+            self._reader.read(Written({**self.bootstrap, **each}), is_trial=True)
+            for each in (before, after)
+        )
+        return tuple(map(str, diff(one.node, other.node)))
+
+    def _proposal(
+        self, base: Revision, node: Node, written: Written, *, is_trial: bool = False
+    ) -> Proposal:
         try:
-            loaded = self._reader.read(written, revision=base.number + 1)
+            loaded = self._reader.read(written, revision=base.number + 1, is_trial=is_trial)
         except ConfigError as error:
             raise invalid(error) from None
         document = part(written.document, TRAFFIC)
@@ -83,6 +107,17 @@ def invalid(error: ConfigError) -> InvalidError:
     wrong = [problem for problem in error.problems if problem.code != "advice"]
     more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     return InvalidError(f"The configuration is not valid: {wrong[0]}{more}.", faults(wrong))
+
+
+def _seen_from(place: str, error: InvalidError) -> InvalidError:
+    """Say where it is in what was sent, which became what is at `place`."""
+    if not place or not all(each.pointer.startswith(f"{place}/") for each in error.problems):
+        return error
+    moved = [replace(each, pointer=each.pointer.removeprefix(place)) for each in error.problems]
+    first = moved[0]
+    more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
+    name = first.pointer.removeprefix("/").replace("/", ".")
+    return InvalidError(f"This is not valid: {name}: {first.detail}{more}.", moved)
 
 
 def faults(problems: Iterable[Problem]) -> list[Fault]:
