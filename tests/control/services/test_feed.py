@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -187,6 +188,56 @@ class Watching(Case):
     def test_knows_no_other_topic(self) -> None:
         self.assertRaises(KeyError, self.feed.watch, self.watcher, "billing")
         self.assertEqual(len(self.feed), 0)
+
+
+class Reading(SynchronousTestCase):
+    """A topic that takes a while to be read."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.asked: list[Deferred[str]] = []
+        topic = Topic("slow", "slow", None, 1.0, self._read)
+        self.feed = Feed([topic], self.clock, lambda: 1e9)
+        self.addCleanup(self.feed.stop)
+        self.watcher = Watcher()
+        self.feed.watch(self.watcher, "slow")
+
+    async def _read(self, scope: Scope) -> str:
+        answer: Deferred[str] = Deferred()
+        self.asked.append(answer)
+        return await answer
+
+    def test_is_waited_for(self) -> None:
+        self.assertEqual(self.watcher.types(), [])
+        self.asked[0].callback("all")
+        self.assertEqual([each["data"] for each in self.watcher.read()], ["all"])
+
+    def test_is_not_begun_again_meanwhile(self) -> None:
+        self.asked[0].callback("all")
+        self.watcher.read()
+        self.clock.pump([TICK_S] * 20)
+        self.assertEqual(len(self.asked), 2)
+        self.asked[1].callback("more")
+        self.clock.pump([TICK_S] * 4)
+        self.assertEqual([each["seq"] for each in self.watcher.read()], [1])
+        self.assertEqual(len(self.asked), 3)
+
+    def test_ends_with_nobody_there(self) -> None:
+        self.clock.pump([TICK_S] * 4)
+        self.feed.leave(self.watcher)
+        for answer in self.asked:
+            answer.callback("late")
+        self.assertEqual(self.watcher.items, [])
+
+    def test_that_fails_is_tried_again(self) -> None:
+        self.asked[0].errback(RuntimeError("no answer"))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.clock.pump([TICK_S] * 4)
+        self.asked[1].errback(RuntimeError("no answer"))
+        self.flushLoggedErrors(RuntimeError)
+        self.clock.pump([TICK_S] * 4)
+        self.asked[2].callback("all")
+        self.assertEqual([each["data"] for each in self.watcher.read()], ["all"])
 
 
 class Leaving(Case):

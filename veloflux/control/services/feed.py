@@ -6,14 +6,17 @@ few watchers in each turn of the loop: a thousand of them hold nothing up.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 # How often changes are looked for, and so how often they are told.
 TICK_S = 0.25
@@ -25,6 +28,8 @@ MANY = 100
 KEPT = 64
 # Watchers that are served in one turn of the loop.
 SLICE = 25
+
+_log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +94,17 @@ Told = Callable[[Event], None]
 class Topic:
     """One channel.
 
-    `read` gives all of it, as the API would answer at that moment, which is sent as a `type`. When
-    a value of `pulse` changes, `tell` says what has become of the objects of those keys; without it
-    all is sent again. `follow` begins to tell each event as it happens and returns what ends that.
+    `read` gives all of it, as the API would answer at that moment, at once or when it is known,
+    which is sent as a `type`. When a value of `pulse` changes, `tell` says what has become of the
+    objects of those keys; without it all is sent again. `follow` begins to tell each event as it
+    happens and returns what ends that.
     """
 
     name: str
     type: str
     permission: str | None
     period_s: float
-    read: Callable[[Scope], object]
+    read: Callable[[Scope], object | Awaitable[object]]
     pulse: Callable[[], Mapping[str, Hashable]] = dict
     tell: Callable[[Collection[str], Scope], Iterable[Event]] | None = None
     follow: Callable[[Scope, Told], Callable[[], None]] | None = None
@@ -116,6 +122,7 @@ class _Group:
     watchers: dict[Watcher, None] = field(default_factory=dict)
     kept: deque[Item] = field(default_factory=lambda: deque(maxlen=KEPT))
     end: Callable[[], None] | None = None
+    is_reading: bool = False
 
 
 class Feed:
@@ -155,7 +162,7 @@ class Feed:
         group = self._group(topic, scope, period_s)
         group.watchers[watcher] = None
         self._of.setdefault(watcher, {})[name] = group
-        watcher.take(self._all(group))
+        self._read_for(watcher, group)
         if self._tick_call is None:
             self._tick_call = self._clock.callLater(TICK_S, self._tick)
 
@@ -179,7 +186,7 @@ class Feed:
             for item in missed:
                 watcher.take(item)
         else:
-            watcher.take(self._all(group))
+            self._read_for(watcher, group)
 
     def pause(self, names: Iterable[str]) -> None:
         """Send nothing of these topics to anybody."""
@@ -190,12 +197,12 @@ class Feed:
         resumed = self.paused.intersection(names)
         self.paused -= resumed
         for group in self._watched(resumed):
-            self._send(group, self._next(group, self._full(group)))
+            self._send_all(group)
 
     def force(self, names: Collection[str]) -> None:
         """Send all of these topics now, paused or not."""
         for group in self._watched(names):
-            self._send(group, self._next(group, self._full(group), forced=True))
+            self._send_all(group, forced=True)
 
     def stop(self) -> None:
         """Send nothing any more."""
@@ -238,7 +245,7 @@ class Feed:
             self._pulses[name] = pulse
             for group in self._watched({name}):
                 if now >= group.due or (changed and (not topic.tell or len(changed) > MANY)):
-                    self._send(group, self._next(group, self._full(group)))
+                    self._send_all(group)
                 elif changed and topic.tell:
                     for event in topic.tell(changed, group.scope):
                         self._send(group, self._next(group, event))
@@ -247,14 +254,41 @@ class Feed:
         if group.topic.name not in self.paused:
             self._send(group, self._next(group, event))
 
-    def _full(self, group: _Group) -> Event:
-        group.due = self._clock.seconds() + group.period_s
-        return Event(group.topic.type, group.topic.name, group.topic.read(group.scope))
+    def _read_for(self, watcher: Watcher, group: _Group) -> None:
+        """Give all of it to one watcher that has just come, as the last that was sent."""
 
-    def _all(self, group: _Group) -> Item:
-        """All of it for one watcher that has just come, as the last that was sent."""
+        def give(event: Event) -> None:
+            if watcher in group.watchers:
+                watcher.take(self._item(group, event))
+
+        self._read(group, give)
+
+    def _send_all(self, group: _Group, *, forced: bool = False) -> None:
+        """Give all of it to everybody; who is waited for is not asked again meanwhile."""
+        group.due = self._clock.seconds() + group.period_s
+        if group.is_reading and not forced:
+            return
+        group.is_reading = True
+
+        def give(event: Event) -> None:
+            group.is_reading = False
+            if group.watchers:
+                self._send(group, self._next(group, event, forced=forced))
+
+        self._read(group, give)
+
+    def _read(self, group: _Group, give: Told) -> None:
         topic = group.topic
-        return self._item(group, Event(topic.type, topic.name, topic.read(group.scope)))
+
+        def known(data: object) -> None:
+            give(Event(topic.type, topic.name, data))
+
+        def unknown(failure: Failure) -> None:
+            group.is_reading = False
+            _log.failure("the channel {name} cannot be read", failure, name=topic.name)
+
+        read = maybeDeferred(topic.read, group.scope)
+        read.addCallbacks(known, unknown)
 
     def _next(self, group: _Group, event: Event, *, forced: bool = False) -> Item:
         group.seq += 1
