@@ -78,6 +78,11 @@ class JournalTests(SynchronousTestCase):
         for secret in ("c2VjcmV0", "s3cr3t", "hunter2", "\x1b"):
             self.assertNotIn(secret, entry.message)
 
+    def test_words_about_credentials_stay(self) -> None:
+        text = "pools.web.password: any user of this machine can read it; no token, no secret"
+        self.log.warn(text)
+        self.assertEqual(self.messages(), [text])
+
     def test_outlives_a_restart(self) -> None:
         self.log.info("before")
         self.clock.advance(1)

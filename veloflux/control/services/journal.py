@@ -35,8 +35,8 @@ _LOG = "system"
 # Of an event's fields those that are words of ours, and never a secret.
 _METADATA = ("event", "pool", "backend", "reason", "worker", "version", "address")
 _SECRET = re.compile(
-    r"(?i)(authorization|password|passwd|secret|token|api[_-]?key|cookie)"
-    r"([\"']?\s*[:=]\s*[\"']?)((?:basic|bearer|digest)\s+)?[^\s\"',;&]+"
+    r"(?i)((?:authorization|cookie)[\"']?\s*[:=]\s*[\"']?(?:(?:basic|bearer|digest)\s+)?"
+    r"|(?:password|passwd|secret|token|api[_-]?key)(?:[\"']?\s*[:=]\s*[\"']|[:=]))[^\s\"',;&]+"
 )
 # Twisted adds it to the name of a module.
 _CLASS = re.compile(r"\._?[A-Z]\w*$")
@@ -210,7 +210,7 @@ class Journal:
 
 def clean(text: str) -> str:
     """A text without control characters and credentials, and not too long."""
-    text = _SECRET.sub(r"\1\2[redacted]", text[:MAX_MESSAGE])
+    text = _SECRET.sub(r"\1[redacted]", text[:MAX_MESSAGE])
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 

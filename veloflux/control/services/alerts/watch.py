@@ -20,6 +20,8 @@ from veloflux.core.policy.burn import RULES, Counts
 LOOK_S = 5.0
 # Workers that died so long ago are no news.
 DEATHS_S = 600.0
+# Samples of a loop's lag: of fewer, 99 % are all of them, and the start is always slow.
+_ENOUGH = 100
 # Of why a configuration was refused.
 _SHOWN = 3
 
@@ -76,10 +78,10 @@ class Watch:
         sources = self._sources
         status = sources.status
         indices = {worker.pid: worker.index for worker in status.fleet.status()}
-        lags = [("the daemon", sources.lags.own().p99)]
+        lags = [("the daemon", sources.lags.own())]
         for pid, lag in sources.lags.workers().items():
             if pid in indices:
-                lags.append((f"worker {indices[pid]}", lag.p99))
+                lags.append((f"worker {indices[pid]}", lag))
         return Facts(
             now=sources.wall(),
             backends=status.backends(),
@@ -88,7 +90,7 @@ class Watch:
                 (rule, self._counts(rule.long_s), self._counts(rule.short_s)) for rule in RULES
             ],
             certificates=sources.certificates.found,
-            lags=lags,
+            lags=[(name, lag.p99) for name, lag in lags if lag.samples >= _ENOUGH],
             store_fault=sources.store.fault,
             deaths=self._recent_deaths(),
             refused=_first(sources.refused()),
