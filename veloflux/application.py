@@ -26,7 +26,7 @@ from twisted.logger import Logger
 
 from veloflux import logs
 from veloflux.config.reader import Reader
-from veloflux.config.written import open_file
+from veloflux.config.written import Document, open_file
 from veloflux.control.api.allowance import Allowance
 from veloflux.control.api.app import admin_site, metrics_site
 from veloflux.control.api.call import Frame
@@ -166,7 +166,11 @@ def build(reactor: Any, path: str) -> Daemon:
 
     known = people(measured, in_thread, time.time, reactor.seconds)  # noqa: TID251  # as above
     audit = AuditLog(measured, time.time, reactor.seconds)  # noqa: TID251  # as above
-    feed = Feed(topics(observatory), reactor, time.time)  # noqa: TID251  # as above
+
+    def document() -> Document:
+        return configuration.current().document
+
+    feed = Feed(topics(observatory, document), reactor, time.time)  # noqa: TID251  # as above
     tickets: Tickets[Principal] = Tickets(reactor.seconds)
     drains = Drains(configuration, measured, reactor, time.time)  # noqa: TID251  # as above
     services = Services(

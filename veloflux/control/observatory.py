@@ -10,11 +10,14 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from veloflux import logs
+from veloflux.config.written import Document
 from veloflux.control.metrics import Metrics
 from veloflux.control.services import tail
 from veloflux.control.services.alerts.alerts import Alerts
 from veloflux.control.services.alerts.watch import Sources, Watch
 from veloflux.control.services.analytics.analytics import Analytics
+from veloflux.control.services.analytics.series import MINUTE_S
+from veloflux.control.services.backends import Backends
 from veloflux.control.services.certificates import Certificates
 from veloflux.control.services.host import Description, Host, describe, node_id
 from veloflux.control.services.journal import Journal
@@ -90,6 +93,7 @@ class Observatory:
         self.address = ""
         self.description: Description | None = None
         self._reactor = reactor
+        self._metrics = metrics
         self._data_dir = data_dir
         self._sample = LoopingCall(self._look)
         self._sample.clock = reactor
@@ -132,6 +136,17 @@ class Observatory:
         await self.watch.stop()
         await self.analytics.stop()
         await self.journal.stop()
+
+    async def backends(self, document: Document) -> Backends:
+        """What is known of all backends now; `document` is the configuration in force."""
+        return Backends(
+            document,
+            self.status,
+            self._metrics,
+            await self.fleet.ask(),
+            self.analytics.last(MINUTE_S),
+            self.wall(),
+        )
 
     def pids(self) -> tuple[int, ...]:
         """The daemon's, and those of its workers."""

@@ -17,7 +17,7 @@ from tests.control.services.configuration.rig import FILE, Obeying, serve
 from tests.control.store.memory import MemoryStore
 from tests.control.store.places import at_once
 from veloflux.config import written
-from veloflux.config.written import Written
+from veloflux.config.written import Document, Written
 from veloflux.control.api.allowance import Allowance
 from veloflux.control.api.app import admin_site
 from veloflux.control.api.call import Frame
@@ -143,7 +143,7 @@ class Api:
             self.now,
             lambda work: succeed(work()),
         )
-        self.feed = Feed(topics(self.observatory), self.clock, lambda: 1e9)
+        self.feed = Feed(topics(self.observatory, self.document), self.clock, lambda: 1e9)
         self.tickets: Tickets[Principal] = Tickets(self.clock.seconds)
         self.audit = FakeAudit()
         self.log = AuditLog(self.store, self.now, self.clock.seconds)
@@ -204,6 +204,9 @@ class Api:
 
     def _written(self) -> Written:
         return written.parse(json.dumps(self.file).encode(), "/etc/veloflux.yaml")
+
+    def document(self) -> Document:
+        return self.configuration.current().document
 
     def now(self) -> float:
         return 1e9 + self.clock.seconds()

@@ -163,5 +163,6 @@ class Steering(Case):
     def test_forces_an_update(self) -> None:
         answer = self.api.call("POST", "/api/ws/force-update", SIGNED_IN)
         self.assertEqual(
-            answer.json(), {"status": "ok", "forced": ["metrics", "status", "health", "logs"]}
+            answer.json(),
+            {"status": "ok", "forced": ["backends", "metrics", "status", "health", "logs"]},
         )

@@ -3,10 +3,11 @@
 What is streamed is what the API would answer at that moment, from the same services.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
+from veloflux.config.written import Document
 from veloflux.control.observatory import Observatory
 from veloflux.control.services import overview
 from veloflux.control.services.feed import Event, Scope, Told, Topic
@@ -14,10 +15,11 @@ from veloflux.control.services.status import Status
 from veloflux.control.services.tail import Filter
 
 
-def topics(observatory: Observatory) -> tuple[Topic, ...]:
-    """Make the channels."""
+def topics(observatory: Observatory, document: Callable[[], Document]) -> tuple[Topic, ...]:
+    """Make the channels; `document` gives the configuration in force."""
     status = observatory.status
     return (
+        _backends(observatory, document),
         Topic("metrics", "metrics", "metrics:read", 2.0, lambda scope: _metrics(observatory)),
         _status(status),
         Topic(
@@ -37,6 +39,26 @@ def topics(observatory: Observatory) -> tuple[Topic, ...]:
             follow=lambda scope, tell: _tail(observatory, scope, tell),
         ),
     )
+
+
+def _backends(observatory: Observatory, document: Callable[[], Document]) -> Topic:
+    async def rows(scope: Scope) -> object:
+        found = await observatory.backends(document())
+        return await observatory.in_thread(lambda: found.rows(scope.pool))
+
+    def states() -> dict[str, str]:
+        found = observatory.status.backends()
+        return {f"{pool} {address}": state for pool, address, state in found}
+
+    def tell(changed: Collection[str], scope: Scope) -> Iterator[Event]:
+        now = states()
+        for key in sorted(changed):
+            pool, address = key.split(" ")
+            if scope.pool in (None, pool):
+                row = {"pool": pool, "address": address, "state": now.get(key, "removed")}
+                yield Event("backend_status_update", key, row)
+
+    return Topic("backends", "backends", "pools:read", 5.0, rows, states, tell)
 
 
 def _metrics(observatory: Observatory) -> object:

@@ -9,7 +9,6 @@ from veloflux.control.api.changing import Preview, Why, author, change
 from veloflux.control.api.endpoint import Asked, Endpoint, Reply
 from veloflux.control.api.input import Input
 from veloflux.control.api.parts import Part, Seconds
-from veloflux.control.services.analytics.series import MINUTE_S
 from veloflux.control.services.backends import BackendRow, Backends, written
 from veloflux.control.services.configuration import edits
 from veloflux.control.services.drains import Progress
@@ -143,17 +142,8 @@ async def _add(
 
 
 async def _measured(asked: Asked) -> Backends:
-    services = asked.services
-    observatory = services.observatory
-    answers = await observatory.fleet.ask()
-    return Backends(
-        services.configuration.current().document,
-        services.status,
-        services.metrics,
-        answers,
-        observatory.analytics.last(MINUTE_S),
-        observatory.wall(),
-    )
+    document = asked.services.configuration.current().document
+    return await asked.services.observatory.backends(document)
 
 
 async def _row(asked: Asked, id: str) -> BackendRow:

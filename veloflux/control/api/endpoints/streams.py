@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from veloflux.control.api.endpoint import SIGNED_IN, Asked, Endpoint
 from veloflux.control.services.tickets import LIFETIME_S
 
-Channel = Literal["metrics", "status", "health", "logs", "all"]
+Channel = Literal["backends", "metrics", "status", "health", "logs", "all"]
 Action = Literal["pause", "resume", "force-update"]
 
 
@@ -76,7 +76,8 @@ def force_update(asked: Asked, body: Update | None) -> Forced:
 def ticket(asked: Asked) -> Ticket:
     """Give a ticket for one WebSocket, as `?ticket=`: a browser's can carry no header.
 
-    The streams are GET `/api/ws/metrics`, `/status`, `/health` and `/logs`, with an upgrade.
+    The streams are GET `/api/ws/backends`, `/metrics`, `/status`, `/health` and `/logs`, with an
+    upgrade.
     """
     return Ticket(asked.services.tickets.issue(asked.principal), int(LIFETIME_S))
 
