@@ -31,8 +31,9 @@ ADMIN_API = """\
 
 <!-- Made from the rows by `make docs`. Change veloflux/control/api/endpoints/ instead. -->
 
-On `admin.address`, loopback unless told otherwise. Whoever needs a permission signs in with HTTP
-Basic, as `admin.username`:
+On `admin.address`, loopback unless told otherwise. Whoever needs a permission signs in, as
+`admin.username` or as a user, with HTTP Basic, a token or an API key
+([how](../howto/sign-in.md)):
 
 ```console
 $ curl -u "admin:$(cat var/admin-password)" http://127.0.0.1:9090/api/status

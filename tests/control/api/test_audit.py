@@ -23,7 +23,7 @@ class AuditTests(ShelfCase):
         entry = self.api.audit.entries[1]
         assert entry.by is not None
         self.assertEqual(
-            (entry.by.name, entry.address, entry.request_id), ("operator", "127.0.0.1", "abc")
+            (entry.by.id, entry.address, entry.request_id), ("operator", "127.0.0.1", "abc")
         )
 
     def test_has_every_refusal_of_a_change_and_why(self) -> None:

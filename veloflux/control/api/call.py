@@ -123,7 +123,14 @@ class Call:
         body = await self._body(request, content)
         on = conditions(request)
         asked = Asked(
-            self._frame.services, entry.by, entry.address, entry.request_id, is_dry_run, entry
+            self._frame.services,
+            entry.by,
+            entry.address,
+            entry.request_id,
+            is_dry_run,
+            entry,
+            _cookies(request),
+            request.isSecure(),
         )
 
         async def work() -> Answer:
@@ -191,6 +198,8 @@ class Call:
             headers.append((b"ETag", b'"%b"' % (reply.etag or tag_of(body)).encode()))
         if reply.location:
             headers.append((b"Location", reply.location.encode()))
+        if reply.cookie:
+            headers.append((b"Set-Cookie", reply.cookie.encode()))
         return Answer(0.0, b"", reply.status or self.row.status, tuple(headers), body)
 
     def _is_told(self, request: Request, status: int) -> bool:
@@ -234,6 +243,11 @@ def _etag(answer: Answer) -> str:
 def _object(request: Request) -> str:
     path = request.path.decode()
     return path.replace("/api/v1/", "/api/", 1) if path.startswith("/api/v1/") else path
+
+
+def _cookies(request: Request) -> dict[str, str]:
+    found = request.received_cookies.items()
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in found}
 
 
 def _address(request: Request) -> str:

@@ -9,8 +9,8 @@ none). It returns the answer, or a `Reply` with one; a `None` is an answer witho
 """
 
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from veloflux.control.metrics import Metrics
@@ -62,7 +62,8 @@ class Asked:
     """Who asks, from where, and under which id; `by` is None when the caller did not sign in.
 
     With `is_dry_run` nothing may change (`Endpoint.has_dry_run`). What only the function knows
-    of the `entry` for the audit it puts there: the revisions before and after.
+    of the `entry` for the audit it puts there: the revisions before and after. `is_secure` tells
+    that the call came over TLS.
     """
 
     services: Services
@@ -71,6 +72,8 @@ class Asked:
     request_id: str
     is_dry_run: bool
     entry: Entry
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    is_secure: bool = False
 
     @property
     def principal(self) -> Principal:
@@ -84,7 +87,7 @@ class Reply(Generic[_T]):
     """An answer with more than its content.
 
     Status 0 is the row's; `etag` has no quotes, and is made from the content when it is empty and
-    the row has one; `location` is the path of what was created.
+    the row has one; `location` is the path of what was created. `cookie` is a whole Set-Cookie.
     """
 
     body: _T
@@ -92,6 +95,7 @@ class Reply(Generic[_T]):
     content_type: str = ""
     etag: str = ""
     location: str = ""
+    cookie: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,11 @@ _HEADERS: dict[str, Schema] = {
 _OF_PROBLEM = {401: "WWW-Authenticate", 412: "ETag", 429: "Retry-After"}
 _SCHEMES: Schema = {
     "basic": {"type": "http", "scheme": "basic", "description": "A name and a password."},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token, or an API key.",
+    },
 }
 _DRY_RUN: Schema = {
     "name": "dry_run",

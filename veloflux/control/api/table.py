@@ -2,6 +2,8 @@
 
 from veloflux.control.api.endpoints import (
     analytics,
+    audit,
+    auth,
     backends,
     configuration,
     core,
@@ -11,6 +13,7 @@ from veloflux.control.api.endpoints import (
     routes,
     streams,
     system,
+    users,
 )
 
 ROWS = (
@@ -24,6 +27,9 @@ ROWS = (
     *analytics.ROWS,
     *debug.ROWS,
     *streams.ROWS,
+    *auth.ROWS,
+    *users.ROWS,
+    *audit.ROWS,
 )
 
 # A listener for metrics alone is for whoever reaches it.

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from veloflux import __version__
-from veloflux.control.services.analytics.query import moment
+from veloflux.control.services.moments import moment
 from veloflux.control.services.status import Condition, Status
 
 

@@ -7,8 +7,9 @@ from datetime import datetime
 from veloflux.control.services.analytics.analytics import Analytics
 from veloflux.control.services.analytics.bucket import Bucket, Cell
 from veloflux.control.services.analytics.quantile import edges
-from veloflux.control.services.analytics.query import Point, measures, moment, point
+from veloflux.control.services.analytics.query import Point, measures, point
 from veloflux.control.services.host import Cpu, Disk, Host, Memory, Network
+from veloflux.control.services.moments import moment
 from veloflux.control.services.status import BackendState, Status
 
 MINUTE_S = 60

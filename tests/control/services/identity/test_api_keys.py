@@ -121,9 +121,11 @@ class CreateTests(KeysTestCase):
         self.assertIn("system:admin", error.detail)
         self.refused(self.create(frozenset({"moon:write"})), ForbiddenError)
 
-    def test_a_key_makes_no_keys(self) -> None:
-        _, token = self.made()
-        self.refused(self.create(by=self.admitted(bearer(token))), ForbiddenError)
+    def test_a_key_makes_and_deletes_no_keys(self) -> None:
+        key, token = self.made()
+        by = self.admitted(bearer(token))
+        self.refused(self.create(by=by), ForbiddenError)
+        self.refused(self.keys.delete(by, key.id), ForbiddenError)
 
     def test_ends_in_time(self) -> None:
         for lifetime_s in (0.0, -1.0, MAX_LIFETIME_S + 1, float("inf"), float("nan")):
@@ -146,14 +148,14 @@ class DeleteTests(KeysTestCase):
     def test_ends_it_at_once(self) -> None:
         key, token = self.made()
         kept, _ = self.made()
-        self.got(self.keys.delete(self.account.id, key.id))
+        self.got(self.keys.delete(self.by, key.id))
         self.rejected(bearer(token), UnauthenticatedError)
         self.assertEqual([each.id for each in self.listed()], [kept.id])
 
     def test_somebody_elses_is_not_there(self) -> None:
         key, token = self.made()
-        for owner, key_id in (("u-other", key.id), (self.account.id, "0" * 16), ("", "")):
-            self.refused(self.keys.delete(owner, key_id), NotFoundError)
+        for by, key_id in ((somebody(), key.id), (self.by, "0" * 16), (self.by, "")):
+            self.refused(self.keys.delete(by, key_id), NotFoundError)
         self.admitted(bearer(token))
 
     def test_nothing_is_left_of_those_that_have_ended(self) -> None:

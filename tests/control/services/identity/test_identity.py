@@ -160,17 +160,17 @@ class ThrottleTests(IdentityTestCase):
         return found
 
     def test_of_one_account_from_one_address_five(self) -> None:
-        self.assertEqual(self.tries("admin", 6), ["SignInError"] * TRIES + ["BusyError"])
+        self.assertEqual(self.tries("admin", 6), ["SignInError"] * TRIES + ["TooManyTriesError"])
         error = self.refused(self.people.identity.login("admin", OPERATORS, "192.0.2.1"), BusyError)
         self.assertAlmostEqual(error.retry_after_s, 180.0)
-        self.assertEqual(self.tries("ADMIN", 1), ["BusyError"])
+        self.assertEqual(self.tries("ADMIN", 1), ["TooManyTriesError"])
         self.got(self.people.identity.login("admin", OPERATORS, "192.0.2.2"))
         self.clock.advance(180.0)
         self.got(self.people.identity.login("admin", OPERATORS, "192.0.2.1"))
 
     def test_of_one_address_some_more_whoever_they_are_for(self) -> None:
         found = [self.tries(f"user{i}", 1)[0] for i in range(TRIES_OF_ADDRESS + 1)]
-        self.assertEqual(found, ["SignInError"] * TRIES_OF_ADDRESS + ["BusyError"])
+        self.assertEqual(found, ["SignInError"] * TRIES_OF_ADDRESS + ["TooManyTriesError"])
         self.assertEqual(self.tries("user0", 1, "192.0.2.2"), ["SignInError"])
 
     def test_a_name_that_nobody_has_is_counted_like_any_other(self) -> None:

@@ -164,17 +164,24 @@ class ChangeTests(UsersTestCase):
 class OwnTests(UsersTestCase):
     def test_a_new_password_asks_for_the_old_one(self) -> None:
         user = self.add()
+        by = user.account.principal("token")
         changes = Changes(password="another password")
         for current in (None, "", "wrong", "another password", "x" * 2000):
-            self.refused(self.users.change_own(user.id, changes, current), ForbiddenError)
-        changed = self.got(self.users.change_own(user.id, changes, PASSWORD))
+            self.refused(self.users.change_own(by, changes, current), ForbiddenError)
+        changed = self.got(self.users.change_own(by, changes, PASSWORD))
         self.assertGreater(changed.generation, user.generation)
         self.assertIsNone(self.got(self.users.verify(user.email, PASSWORD.encode())))
 
     def test_names_do_not(self) -> None:
         user = self.add()
-        changed = self.got(self.users.change_own(user.id, Changes(first_name="A."), None))
+        by = user.account.principal("token")
+        changed = self.got(self.users.change_own(by, Changes(first_name="A."), None))
         self.assertEqual(changed.first_name, "A.")
+
+    def test_a_key_changes_nothing_of_its_owner(self) -> None:
+        by = self.add().account.principal("key")
+        changes = Changes(password="another password")
+        self.refused(self.users.change_own(by, changes, PASSWORD), ForbiddenError)
 
 
 class DeleteTests(UsersTestCase):

@@ -11,12 +11,12 @@ from veloflux.control.api.input import Input
 from veloflux.control.services import components
 from veloflux.control.services.alerts.alerts import Alert
 from veloflux.control.services.alerts.conditions import Severity
-from veloflux.control.services.analytics.query import moment
 from veloflux.control.services.cluster import Cluster, cluster
 from veloflux.control.services.components import Health
 from veloflux.control.services.errors import UnavailableError
 from veloflux.control.services.host import Description
 from veloflux.control.services.journal import Entry, Level
+from veloflux.control.services.moments import moment
 
 
 class LogQuery(Input):

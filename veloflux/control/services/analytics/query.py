@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from veloflux.control.services.analytics.bucket import KINDS, Bucket, Cell, Kind
 from veloflux.control.services.analytics.quantile import quantile
+from veloflux.control.services.moments import moment
 
 Period = Literal["1h", "24h", "7d", "30d"]
 # Seconds of each period, and of a step of its time series.
@@ -185,11 +186,6 @@ def measures(cell: Cell) -> Measures:
         p95_response_time=p95,
         p99_response_time=p99,
     )
-
-
-def moment(at: float) -> datetime:
-    """A Unix time as one with its zone."""
-    return datetime.fromtimestamp(at, UTC)
 
 
 def _groups(whole: Bucket, kind: Kind, rows: dict[str, list[int]]) -> tuple[Group, ...]:

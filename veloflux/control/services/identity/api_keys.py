@@ -59,7 +59,7 @@ class ApiKeys:
 
     def __init__(self, store: Store, now: Callable[[], float]) -> None:
         self._store = store
-        self._now = now
+        self.now = now
         self._keys = Documents(store, "api-key", ApiKey)
         # By owner, so that nobody's keys are all read to find one owner's.
         self._owned = Documents(store, "api-key-of", float)
@@ -106,8 +106,8 @@ class ApiKeys:
             name=name,
             permissions=wanted,
             secret_hash=secret_of.hashed(made),
-            created_at=self._now(),
-            expires_at=self._now() + lifetime_s,
+            created_at=self.now(),
+            expires_at=self.now() + lifetime_s,
         )
         await self._store.commit(
             self._keys.put(key.id, key, 0),
@@ -115,10 +115,12 @@ class ApiKeys:
         )
         return key, f"{PREFIX}{key.id}_{made}"
 
-    async def delete(self, owner: str, key_id: str) -> None:
-        """Delete one of an account's keys; raises NotFoundError."""
+    async def delete(self, by: Principal, key_id: str) -> None:
+        """Delete one of one's own; raises ForbiddenError and NotFoundError."""
+        if by.credential == "key":
+            raise ForbiddenError("A key deletes no keys; sign in as yourself.")
         found = await self._keys.get(key_id)
-        if found is None or found.value.owner != owner:
+        if found is None or found.value.owner != by.id:
             raise NotFoundError("There is no such key.")
         await self._forget(found)
 
@@ -137,11 +139,11 @@ class ApiKeys:
             return None
         if not secret_of.is_of(match["secret"], found.value.secret_hash):
             return None
-        return found.value if self._now() < found.value.expires_at else None
+        return found.value if self.now() < found.value.expires_at else None
 
     def used(self, key: ApiKey) -> None:
         """Write down that it was used; nobody waits for that."""
-        now = self._now()
+        now = self.now()
         if key.last_used_at is None or now - key.last_used_at >= USED_EVERY_S:
             Deferred.fromCoroutine(self._used(key.id, now)).addErrback(_not_kept)
 
@@ -151,7 +153,7 @@ class ApiKeys:
         ended = [
             each
             for each in await self._keys.under()
-            if each.value.expires_at <= self._now()
+            if each.value.expires_at <= self.now()
             or not await is_alive(each.value.owner, each.value.generation)
         ]
         for each in ended:
@@ -159,7 +161,7 @@ class ApiKeys:
         return len(ended)
 
     def _is_good(self, key: ApiKey, generation: str) -> bool:
-        return key.generation == generation and self._now() < key.expires_at
+        return key.generation == generation and self.now() < key.expires_at
 
     async def _forget(self, found: Kept[ApiKey]) -> None:
         await self._store.commit(

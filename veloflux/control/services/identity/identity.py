@@ -131,10 +131,15 @@ class Identity:
             return "over"
         return "good"
 
-    async def login(self, name: str, password: str, address: str) -> Grant:
-        """Begin a sign-in; raises SignInError, and BusyError as `authenticate`."""
+    async def login(
+        self, name: str, password: str, address: str, tenant_id: str | None = None
+    ) -> Grant:
+        """Begin a sign-in; raises SignInError, and BusyError as `authenticate`.
+
+        An account of another tenant than that one is as unknown as one that does not exist.
+        """
         account = await self._by_password(name, password, address)
-        if account is None:
+        if account is None or account.tenant_id != tenant_id:
             raise SignInError(_WRONG)
         session_id, refresh_token = await self._sessions.open(account)
         return await self._grant(account, session_id, refresh_token)

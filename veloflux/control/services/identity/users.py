@@ -125,10 +125,12 @@ class Users:
             _may_give(by, changes.role)
         return await self._changed(before, changes)
 
-    async def change_own(self, user_id: str, changes: Changes, current: str | None) -> User:
+    async def change_own(self, by: Principal, changes: Changes, current: str | None) -> User:
         """Change oneself; another password asks for the `current` one. Raises as `change`."""
+        if by.credential == "key":
+            raise ForbiddenError("A key changes nothing of its owner; sign in as yourself.")
         changes = checked(changes)
-        before = await self._kept(user_id)
+        before = await self._kept(by.id)
         if changes.password is not None and not await self._hashing.verify(
             before.value.password_hash, (current or "").encode()
         ):
