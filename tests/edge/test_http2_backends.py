@@ -1,9 +1,14 @@
 """Backends that speak HTTP/2, for clients of either version."""
 
+import contextlib
 import json
 from dataclasses import replace
 from typing import Any
 
+from h2.exceptions import ProtocolError
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.edge.test_http2 import BIG
@@ -548,6 +553,31 @@ class Connections(BackendsTestCase):
         second.answer(second.request().number, b"again")
         self.assertEqual(client.answer().body, b"again")
 
+    def test_what_may_not_be_repeated_goes_by_none_that_has_ended(self) -> None:
+        [client] = self.ask(1)
+        backend = self.backend()
+        backend.answer(backend.request().number, b"ok")
+        client.answer()
+        # Closed, and the loop has not come to that.
+        backend.end._peer.near.finish()
+        client.queue(POST)
+        self.rig.reactor.turn()
+        second = self.backend()
+        self.assertIsNot(second.end, backend.end)
+        second.answer(second.request().number, b"new")
+        self.assertEqual(client.answer().body, b"new")
+
+    def test_those_of_a_backend_that_left_the_pool_end(self) -> None:
+        self.make(backends=2)
+        [client] = self.ask(1)
+        place, other = self.places()
+        backend = self.backend(place)
+        [pool] = self.rig.snapshot.pools
+        self.rig.change(pools=(replace(pool, backends=(pool.backends[other],)),))
+        backend.answer(backend.request().number, b"ok")
+        self.assertEqual(client.answer().body, b"ok")
+        self.assertEqual(backend.end.ending, "closed")
+
     def test_a_slow_answer_has_a_deadline_and_others_do_not_suffer(self) -> None:
         self.make(pool={"timeouts": Timeouts(first_byte_s=3.0)})
         [slow] = self.ask(1)
@@ -794,3 +824,100 @@ class OverTls(BackendsOverTls, BackendsTestCase):
             client.send(GET)
             self.assertEqual(client.answer().status, 502)
             self.assertEqual(backend.connections[-1].received, b"")
+
+
+_ACTIONS = (
+    "ask", "upload", "more", "end", "cancel", "answer", "begin", "pour", "whole", "trailers",
+    "refuse", "reset", "lose", "goaway", "close", "deaf", "hear", "wait", "settings",
+)  # fmt: skip
+
+
+class Anything(BackendsTestCase):
+    """Clients and backends of HTTP/2 that do anything at any time."""
+
+    @hypothesis_settings(deadline=None, max_examples=50)
+    @given(
+        st.lists(st.tuples(st.sampled_from(_ACTIONS), st.integers(0, 30)), max_size=40),
+        st.sampled_from(("close", "reset", "drain", "none")),
+    )
+    def test_nothing_is_left(self, actions: list[tuple[str, int]], end: str) -> None:
+        self.make(backends=2)
+        self.client = Http2Client(self.rig.client())
+        self.numbers: list[int] = []
+        self.far: dict[int, Http2Backend] = {}
+        for action, which in actions:
+            # What h2 does not let either side do is not done.
+            with contextlib.suppress(ProtocolError, KeyError, IndexError):
+                self.act(action, which)
+        if end in ("close", "reset"):
+            getattr(self.client.end, end)()
+        elif end == "drain":
+            self.rig.service.drain()
+        self.client.end.read()
+        for backend in self.rig.backends:
+            for connection in backend.connections:
+                connection.read()
+        self.rig.wait(200.0)
+        self.assertEqual(self.rig.inflight, 0)
+        self.assertEqual(self.rig.service.connections, 0)
+        for backend in self.rig.backends:
+            for connection in backend.connections:
+                self.assertIsNotNone(connection.ending)
+        self.assertEqual(self.rig.gauge("veloflux_connections"), 0)
+
+    def act(self, action: str, which: int) -> None:
+        client = self.client
+        number = self.numbers[which % len(self.numbers)] if self.numbers else 1
+        if action == "ask":
+            self.numbers.append(client.ask(f"/{which}"))
+        elif action == "upload":
+            self.numbers.append(client.ask(method="POST", ended=False))
+        elif action == "more":
+            client.pour(number, bytes(which * 5000))
+        elif action == "end":
+            client.send(number, b"", ended=True)
+        elif action == "cancel":
+            client.cancel(number)
+        elif action == "wait":
+            self.rig.wait(which / 3)
+        else:
+            self.act_far(action, which)
+
+    def act_far(self, action: str, which: int) -> None:
+        open_ = [
+            end for each in self.rig.backends for end in each.connections if end.ending is None
+        ]
+        if not open_:
+            return
+        end = open_[which % len(open_)]
+        far = self.far.get(id(end)) or self.far.setdefault(id(end), Http2Backend(end))
+        far.flush()
+        numbers = list(far.requests)
+        number = numbers[which % len(numbers)] if numbers else 1
+        if action == "answer":
+            far.answer(number, b"ok")
+        elif action == "begin":
+            far.answer(number, b"a", ended=False)
+        elif action == "pour":
+            far.pour(number, bytes(which * 10_000))
+        elif action == "whole":
+            far.send(number, b"", ended=True)
+        elif action == "trailers":
+            far.h2.send_headers(number, [("x-sum", "1")], end_stream=True)
+            far.flush()
+        elif action == "refuse":
+            far.reset(number, REFUSED)
+        elif action == "reset":
+            far.reset(number, which % 14)
+        elif action == "lose":
+            end.reset()
+        elif action == "goaway":
+            far.raw(frames.goaway(max(numbers, default=0) if which % 2 else 0, which % 14))
+        elif action == "close":
+            end.close()
+        elif action == "deaf":
+            end.stop_reading(which)
+        elif action == "hear":
+            end.read()
+        else:
+            far.raw(frames.frame(frames.SETTINGS, 0, 0, b"\0\3\0\0\0" + bytes((which % 4,))))

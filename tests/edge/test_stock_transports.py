@@ -8,6 +8,8 @@ from tests.edge import (
     test_attempts,
     test_bodies,
     test_compression,
+    test_http2_backends,
+    test_http2_tunnels,
     test_keepalive,
     test_limits,
     test_mirror,
@@ -75,4 +77,16 @@ class Tunnels(test_tunnels.Tunnels):
 
 
 class Relays(test_tunnels.Relays):
+    has_stock_transports = True
+
+
+class Http2Backends(test_http2_backends.FromHttp2):
+    has_stock_transports = True
+
+
+class Http2Connections(test_http2_backends.Connections):
+    has_stock_transports = True
+
+
+class Http2Tunnels(test_http2_tunnels.Tunnels):
     has_stock_transports = True

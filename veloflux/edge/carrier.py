@@ -172,7 +172,7 @@ class Carrier:
 
     def dial(self, backend: Backend) -> None:
         if backend.multiplex is not None and self.takes_idle:
-            call = backend.multiplex.begin()
+            call = backend.multiplex.begin(is_repeatable=self.is_repeatable)
             if call is None:
                 self._dialling = Waiting(self)
                 backend.multiplex.wait(self._dialling)

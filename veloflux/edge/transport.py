@@ -255,6 +255,20 @@ def unsent(transport: Any) -> int:
     return count
 
 
+def is_cut(transport: Any) -> bool:
+    """Whether the peer of a connection has closed it, though the loop has not come to that yet;
+    False for a transport that has no socket to ask."""
+    sock = getattr(transport, "socket", None)
+    if sock is None:
+        return False
+    try:
+        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 def has_ended(transport: Any) -> bool:
     """Whether the peer of an idle connection has closed it, or sent what nobody asked for, though
     the loop has not come to that yet; False for a transport that has no socket to ask."""

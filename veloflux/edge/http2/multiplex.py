@@ -15,6 +15,7 @@ from veloflux.edge.deadlines import Deadlines
 from veloflux.edge.dial import dial, failure_of
 from veloflux.edge.http2.call import Call
 from veloflux.edge.http2.client import MOST_STREAMS, Client
+from veloflux.edge.transport import is_cut
 
 if TYPE_CHECKING:
     from veloflux.edge.backend import Backend
@@ -44,11 +45,14 @@ class Multiplex:
         # What the backend was last heard to take on one connection.
         self.most_streams = MOST_STREAMS
 
-    def begin(self) -> Call | None:
-        """A new call on a connection that has room, if there is one."""
-        for client in self._clients:
+    def begin(self, *, is_repeatable: bool) -> Call | None:
+        """A new call on a connection that has room, if there is one. For a request that is not
+        repeatable one that was idle is looked at first."""
+        for client in self._clients[:]:
             if client.room > 0:
-                return client.begin()
+                if is_repeatable or client.calls or not is_cut(client.transport):
+                    return client.begin()
+                self.forget(client)
         return None
 
     def wait(self, waiting: Waiting) -> None:
@@ -102,7 +106,10 @@ class Multiplex:
 
     def keeps(self, client: Client) -> bool:
         """Whether one without a request is kept for the next."""
-        return client in self._clients and len(self.idle) < self._backend.pool.max_idle
+        backend = self._backend
+        if backend.is_retired or backend.multiplex is not self:
+            return False
+        return client in self._clients and len(self.idle) < backend.pool.max_idle
 
     def forget(self, client: Client) -> None:
         """It takes no more requests."""
