@@ -249,6 +249,13 @@ def _nginx(access: str) -> Peer:
     return Peer("nginx", NGINX_COMMAND, NGINX.replace("ACCESS", access))
 
 
+def _nginx_of_two() -> Peer:
+    """As VeloFlux has it: a socket for each worker, so that connections are spread evenly."""
+    config = NGINX.replace("ACCESS", "off").replace("worker_processes 1", "worker_processes 2")
+    config = config.replace("listen 127.0.0.1:$port", "listen 127.0.0.1:$port reuseport")
+    return Peer("nginx, two workers", NGINX_COMMAND, config)
+
+
 def _veloflux(
     label: str = "VeloFlux",
     workers: int = 1,
@@ -276,6 +283,7 @@ def _priced(price: Price) -> Peer:
 ORIGIN_PEER = Peer("origin", NGINX_COMMAND, ORIGIN.replace("BODY", "x" * 100))
 PEERS = {
     "nginx": _nginx("off"),
+    "nginx-2": _nginx_of_two(),
     "nginx-log": _nginx("$folder/access.log combined"),
     "haproxy": Peer("HAProxy", HAPROXY_COMMAND, HAPROXY_HTTP),
     "haproxy-tcp": Peer("HAProxy", HAPROXY_COMMAND, HAPROXY_TCP),
