@@ -145,7 +145,7 @@ class Copy(Carrier, Timed):
         upstream.bridge = self
         self._sent_at = now
         head, stages = self.head, self._lane.stages
-        is_same = stages.route.preserve_host and head.authority
+        is_same = stages.keeps_host and head.authority
         authority = head.authority if is_same else upstream.backend.authority
         lines = without(self._lines, _NOT_COPIED) + _MARK
         prelude = stages.prelude(head, authority, lines)

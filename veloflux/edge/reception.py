@@ -172,7 +172,7 @@ class Reception:
         self._edited = lines
         # A trusted proxy may name each request itself.
         self._is_plain = fields.length == 0 and not self.is_trusted and not stages.judges(head)
-        is_same = stages.route.preserve_host and head.authority
+        is_same = stages.keeps_host and head.authority
         self._prelude = stages.prelude(head, head.authority, lines) if is_same else None
 
     def _forget_head(self) -> None:

@@ -47,6 +47,7 @@ class Stages:
         "_redirect",
         "dresses",
         "edit_request",
+        "keeps_host",
         "quota",
         "route",
         "strip",
@@ -55,6 +56,7 @@ class Stages:
     def __init__(self, route: Route) -> None:
         self.route = route
         prefix = route.path_prefix.rstrip("/")
+        self.keeps_host = route.preserve_host
         self.strip = len(prefix) if route.strip_prefix else 0
         self.edit_request = _editing(route.request_headers)
         self._edit_response = _securing(_editing(route.response_headers), route.security_headers)

@@ -4,7 +4,7 @@ The search is the one that requests are routed by; it only goes on where that wo
 one candidate at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -79,12 +79,12 @@ class _Looked(Generic[T]):
     """Goes along with a search and takes nothing, so that it goes on to the end."""
 
     def __init__(self) -> None:
-        self.lists: list[list[Candidate[T]]] = []
+        self.lists: list[Sequence[Candidate[T]]] = []
 
-    def __call__(self, candidates: list[Candidate[T]], method: bytes, field: Field) -> None:
+    def __call__(self, candidates: Sequence[Candidate[T]], method: bytes, field: Field) -> None:
         self.lists.append(candidates)
 
-    def __contains__(self, candidates: list[Candidate[T]]) -> bool:
+    def __contains__(self, candidates: Sequence[Candidate[T]]) -> bool:
         return any(candidates is each for each in self.lists)
 
 

@@ -17,7 +17,7 @@ out. A route's headers must match as ever, and such a question carries none of t
 """
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import neg
 from typing import Generic, NamedTuple, TypeVar
 
@@ -40,18 +40,22 @@ class Candidate(NamedTuple, Generic[T]):
     target: T
 
 
-Take = Callable[[list[Candidate[T]], bytes, Field], T | None]
+Take = Callable[[Sequence[Candidate[T]], bytes, Field], T | None]
 """Of candidates of one host and prefix, a method and fields, what the first that matches gets."""
 
 
 class _Paths(Generic[T]):
-    """The routes of one host, by path prefix without its last slash; `/` is the root."""
+    """The routes of one host, by path prefix without its last slash; `/` is the root.
+
+    Of ten thousand routes few are in the processor's cache, so a search must not go to many places.
+    Hence tuples, which are one where lists are two, and prefixes that hosts have in common.
+    """
 
     __slots__ = ("lengths", "prefixes", "root")
 
     def __init__(self) -> None:
         self.root: list[Candidate[T]] = []
-        self.prefixes: dict[bytes, list[Candidate[T]]] = {}
+        self.prefixes: dict[bytes, tuple[Candidate[T], ...]] = {}
         # Those that prefixes have, the longest first.
         self.lengths: list[int] = []
 
@@ -59,7 +63,7 @@ class _Paths(Generic[T]):
         if not prefix:
             self.root.append(candidate)
             return
-        self.prefixes.setdefault(prefix, []).append(candidate)
+        self.prefixes[prefix] = (*self.prefixes.get(prefix, ()), candidate)
         if len(prefix) not in self.lengths:
             insort(self.lengths, len(prefix), key=neg)
 
@@ -77,7 +81,7 @@ class _Paths(Generic[T]):
         return take(self.root, method, field)
 
 
-def first(candidates: list[Candidate[T]], method: bytes, field: Field) -> T | None:
+def first(candidates: Sequence[Candidate[T]], method: bytes, field: Field) -> T | None:
     """What the first of `candidates` that matches gets."""
     for methods, headers, target in candidates:
         if methods is not None and method not in methods:
@@ -93,13 +97,14 @@ def first(candidates: list[Candidate[T]], method: bytes, field: Field) -> T | No
 class Table(Generic[T]):
     """Routes and what each stands for; built at once, or in slices with `add`."""
 
-    __slots__ = ("_any", "_exact", "_longest_suffix", "_size", "_sole", "_suffixes")
+    __slots__ = ("_any", "_exact", "_longest_suffix", "_prefixes", "_size", "_sole", "_suffixes")
 
     def __init__(self, entries: Iterable[tuple[Route, T]] = ()) -> None:
         self._exact: dict[bytes, _Paths[T]] = {}
         self._suffixes: dict[bytes, _Paths[T]] = {}
         self._longest_suffix = 0
         self._any: _Paths[T] = _Paths()
+        self._prefixes: dict[bytes, bytes] = {}
         self._size = 0
         # The one route of a table that has no other and that no request can miss.
         self._sole: T | None = None
@@ -116,6 +121,7 @@ class Table(Generic[T]):
         """
         self._size += 1
         prefix = route.path_prefix.encode().rstrip(b"/")
+        prefix = self._prefixes.setdefault(prefix, prefix)
         paths = self._paths(route.host)
         for candidate in _candidates(route, target):
             paths.add(prefix, candidate)
