@@ -64,10 +64,18 @@ class Calls(CallsTestCase):
         self.assertEqual(self.client.answer(number).trailers[b"grpc-status"], b"14")
 
     def test_other_bodies_keep_a_pace(self) -> None:
+        """L4"""
         self.make(limits={"body_timeout_s": 5.0})
         number = self.client.ask("/", [("content-type", "text/plain")], method="POST", ended=False)
         self.rig.wait(6.0)
         self.assertEqual(self.client.answer(number).status, 408)
+
+    def test_what_is_called_so_and_goes_to_no_service_keeps_it_too(self) -> None:
+        """L4"""
+        self.make(limits={"body_timeout_s": 5.0}, pool={"protocol": "http1"})
+        number = self.call(ended=False)
+        self.rig.wait(6.0)
+        self.assertEqual(self.client.answer(number).head[b"grpc-status"], b"2")
 
 
 class Refusals(CallsTestCase):

@@ -14,7 +14,6 @@ from veloflux.core.model.traffic import Limits
 from veloflux.core.wire import grpc, hygiene
 from veloflux.core.wire.error import DeclinedError, ProtocolError
 from veloflux.core.wire.fields import RequestFields
-from veloflux.core.wire.framing import Framed
 from veloflux.core.wire.http1 import REMEMBERED, RequestHead
 from veloflux.core.wire.preface import Preface
 from veloflux.core.wire.upgrade import no_tunnel
@@ -96,6 +95,7 @@ class Reception:
             return
         bridge = Bridge(side, head, lane, request_id, now)
         stages = lane.stages
+        pool = lane.pool or lane.pick(self.plane.luck())
         try:
             bridge.accept = stages.admit(head, self.client)
             if side.is_tunnel and bridge.accept is None:
@@ -111,7 +111,7 @@ class Reception:
                     limits,
                     now,
                     awaits_leave=fields.expects_continue,
-                    is_call=side.unframed is Framed and grpc.is_call(head),
+                    is_call=pool.is_multiplexed and grpc.is_call(head),
                 )
         except ProtocolError as problem:
             if problem.status >= 400 and not isinstance(problem, DeclinedError):
@@ -121,7 +121,6 @@ class Reception:
             side.refuse(head, problem, request_id, bridge)
             return
         side.bridge = bridge
-        pool = lane.pool or lane.pick(self.plane.luck())
         if lane is not self._lane:
             self._lane = lane
             self._prepare(head, stages, is_handshake=bridge.accept is not None)
