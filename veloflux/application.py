@@ -40,6 +40,7 @@ from veloflux.control.metrics import Families, Metrics
 from veloflux.control.observatory import Observatory, store_observer
 from veloflux.control.services.audit_log import AuditLog
 from veloflux.control.services.configuration.configuration import BY_FILE, Configuration
+from veloflux.control.services.configuration.drift import Drift
 from veloflux.control.services.configuration.opening import Opening, open_with, where
 from veloflux.control.services.configuration.proposal import Proposer
 from veloflux.control.services.drains import Drains
@@ -187,8 +188,19 @@ def build(reactor: Any, path: str) -> Daemon:
     )
     credentials = StreamCredentials(known.identity)
     watchers = Watchers(feed, credentials, reactor, time.time)  # noqa: TID251  # as above
+    drift = Drift(reactor, path, configuration.look, in_thread)
     console = _Console(
-        reactor, probes, unlock, renewal, observatory, store, database, upkeep, watchers, drains
+        reactor,
+        probes,
+        unlock,
+        renewal,
+        observatory,
+        store,
+        database,
+        upkeep,
+        watchers,
+        drains,
+        drift,
     )
     frame = Frame(
         services,
@@ -265,9 +277,11 @@ class _Console:
         upkeep: Upkeep,
         watchers: Watchers,
         drains: Drains,
+        drift: Drift,
     ) -> None:
         self._reactor = reactor
         self._renewal = renewal
+        self._drift = drift
         self._probes = probes
         self._unlock = unlock
         self._observatory = observatory
@@ -312,6 +326,7 @@ class _Console:
         self._renewal.start()
         self._observatory.start(str(self._sockets.actual(self._served[0][1])))
         self._upkeep.start()
+        self._drift.start()
         for words, address, site in self._served:
             sock = self._sockets.of(address, 0)
             self._ports.append(self._reactor.adoptStreamPort(sock.fileno(), sock.family, site))
@@ -322,6 +337,7 @@ class _Console:
     async def stop(self) -> None:
         self._probes.stop()
         self._renewal.stop()
+        self._drift.stop()
         self._upkeep.stop()
         for port in self._ports:
             await port.stopListening()

@@ -120,3 +120,16 @@ class InsideTests(Case):
         )
         log = self.get(daemon, "/api/system/logs?level=error")
         self.assertTrue(any("died" in each["message"] for each in log))
+
+    def test_a_file_that_was_changed_is_an_alert_until_it_is_taken(self) -> None:
+        daemon = self.daemon(settings(self.backend().address, access=None))
+        text = daemon.file.read_text()
+
+        def is_told() -> bool:
+            alerts = self.get(daemon, "/api/system/alerts?resolved=false")
+            return any(each["title"].startswith("The file differs") for each in alerts)
+
+        daemon.file.write_text(text.replace("app", "web"))
+        wait_for("an alert", is_told)
+        daemon.signal(signal.SIGHUP)
+        wait_for("its end", lambda: not is_told())
