@@ -15,7 +15,7 @@ BALANCING ?=
 WARNINGS := -W error
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format docs bench bench-balancing soak build clean
+.PHONY: help run test lint types format docs docs-record bench bench-balancing soak build clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -38,6 +38,10 @@ format: $(VENV)/.test  ## bring the code into the house style
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.run  ## write the reference pages from the code
+	$(BIN)/python -m docs.generate
+
+docs-record: $(VENV)/.test  ## ask a daemon by every endpoint, for the reference's examples
+	$(BIN)/python -m docs.record
 	$(BIN)/python -m docs.generate
 
 bench: $(VENV)/.bench  ## measure beside nginx and HAProxy: make bench BENCH="--rounds 3"

@@ -4,14 +4,12 @@ Each page comes from the same source as what it describes, so it cannot say anyt
 fails when a page is behind.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import get_args
 
+from docs import admin_api
 from veloflux.config.reference import markdown
-from veloflux.control.api.endpoint import OPEN
-from veloflux.control.api.table import ROWS
 from veloflux.core.flow import exchange
 from veloflux.core.model import access_log
 from veloflux.core.model.metrics import FAMILIES
@@ -25,24 +23,6 @@ METRICS = """\
 
 At `/metrics` on the admin listener, in the Prometheus text format, summed over all workers.
 """
-
-ADMIN_API = """\
-# The admin API
-
-<!-- Made from the rows by `make docs`. Change veloflux/control/api/endpoints/ instead. -->
-
-On `admin.address`, loopback unless told otherwise. Whoever needs a permission signs in, as
-`admin.username` or as a user, with HTTP Basic, a token or an API key
-([how](../howto/sign-in.md)):
-
-```console
-$ curl -u "admin:$(cat var/admin-password)" http://127.0.0.1:9090/api/status
-```
-
-A path under `/api/` also answers under `/api/v1/`. Errors are `application/problem+json` (RFC
-9457). Every answer has an `X-Request-ID`; a well-formed one of the caller's is kept.
-"""
-
 
 ACCESS_LOG = """\
 # The access log
@@ -105,19 +85,9 @@ def metrics() -> str:
     return METRICS + "\n" + "\n".join(lines).rstrip() + "\n"
 
 
-def admin_api() -> str:
-    """Every endpoint."""
-    lines = ["| | path | needs | |", "|---|---|---|---|"]
-    for row in ROWS:
-        summary = (inspect.getdoc(row.answer) or "").partition("\n")[0]
-        needs = "nothing" if row.permission == OPEN else f"`{row.permission}`"
-        lines.append(f"| {row.method} | `{row.path}` | {needs} | {summary} |")
-    return ADMIN_API + "\n" + "\n".join(lines) + "\n"
-
-
 PAGES: dict[str, Callable[[], str]] = {
     "access-log.md": access_log_page,
-    "admin-api.md": admin_api,
+    "admin-api.md": admin_api.page,
     "configuration.md": markdown,
     "metrics.md": metrics,
 }
