@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,11 +43,16 @@ _KEPT = ("Content-Type", "ETag", "Location")
 _LONG = re.compile(r"[A-Za-z0-9_.=-]{60,}")
 
 
+# Gives what is at a path at that moment.
+Get = Callable[[str], Any]
+
+
 @dataclass(frozen=True)
 class Asking:
-    """What a call has beside its method; `{name}` in a path stands for what was there before."""
+    """What a call has beside its method. A parameter of the path that is not here is that of what
+    was made before, or 1."""
 
-    path: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, str | Callable[[Get], str]] = field(default_factory=dict)
     query: str = ""
     body: Any = None
 
@@ -64,8 +69,37 @@ class Recording:
     answer: Any
 
 
+def _first(get: Get) -> str:
+    found: str = get("/api/backends")[0]["id"]
+    return found
+
+
+def _exported(get: Get) -> Any:
+    return get("/api/config/export")["config"]
+
+
+_BACKEND = {"address": "127.0.0.3:9002", "weight": 2}
+_ROUTE = {"host": "shop.example.org", "path_prefix": "/cart", "pool": "app"}
+
 # By the names of operations. Others are called as they are, with a body made of examples.
 CALLS: dict[str, Asking] = {
+    "post_api_pools": Asking(
+        body={"name": "canary", "algorithm": "least_conn", "backends": [{"address": "127.0.0.3:1"}]}
+    ),
+    "post_api_pools_by_name_backends": Asking({"name": "app"}, body=_BACKEND),
+    "put_api_pools_by_name": Asking(body={"algorithm": "round_robin"}),
+    "post_api_backends": Asking(body={"address": "127.0.0.3:9003", "pool": "app"}),
+    "put_api_backends_by_id": Asking(body={"weight": 3}),
+    "delete_api_backends_by_pool_by_address": Asking({"pool": "app", "address": "127.0.0.3:9002"}),
+    "post_api_backends_by_id_drain": Asking({"id": _first}, body={"deadline": "30s"}),
+    "get_api_backends_by_id_drain": Asking({"id": _first}),
+    "delete_api_backends_by_id_drain": Asking({"id": _first}),
+    "post_api_routes": Asking(body=_ROUTE),
+    "put_api_routes_by_id": Asking(body={"path_prefix": "/basket"}),
+    "put_api_config": Asking(query="?reason=as+it+was", body=_exported),
+    "post_api_config_validate": Asking(body={"pools": []}),
+    "post_api_config_import": Asking(body=lambda get: {"config": _exported(get)}),
+    "get_api_config_revisions_by_number_diff": Asking(query="?to=2"),
     "get_api_analytics": Asking(query="?period=1h&group_by=route"),
     "get_api_system_logs": Asking(query="?level=info&limit=2"),
 }
@@ -111,13 +145,18 @@ def _call(
 ) -> Recording:
     asking = CALLS.get(row.name, Asking())
     operation = document["paths"][row.path][row.method.lower()]
-    body = asking.body
+
+    def get(path: str) -> Any:
+        return json.loads(_ask(daemon.admin, "GET", path, None)[2])
+
+    body = asking.body(get) if callable(asking.body) else asking.body
     if body is None and "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         body = sample(document, schema)
     path = row.path
     for name in re.findall(r"\{(\w+)\}", row.path):
-        path = path.replace(f"{{{name}}}", asking.path.get(name) or made.get(row.path, "1"))
+        value = asking.path.get(name) or made.get(row.path, "1")
+        path = path.replace(f"{{{name}}}", value(get) if callable(value) else value)
     path += asking.query
     status, headers, content = _ask(daemon.admin, row.method, path, body)
     if status == 201 and "Location" in headers:
