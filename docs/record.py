@@ -25,7 +25,6 @@ from veloflux.control.api.endpoint import Endpoint
 from veloflux.control.api.table import ROWS
 
 RECORDINGS = Path(__file__).parent / "recordings"
-PASSWORD = "correct horse battery staple"
 CONFIGURATION = """
 workers: 1
 admin: {{address: "localhost:0", password: "${{PASSWORD}}"}}
@@ -43,18 +42,22 @@ _KEPT = ("Content-Type", "ETag", "Location")
 _LONG = re.compile(r"[A-Za-z0-9_.=-]{60,}")
 
 
-# Gives what is at a path at that moment.
-Get = Callable[[str], Any]
+# Gives the answer to a method, a path and a body at that moment.
+Ask = Callable[[str, str, Any], Any]
+# Who asks: a name and a password.
+OPERATOR = ("admin", "correct horse battery staple")
+ADA = ("ada@example.org", "an engine of analysis")
 
 
 @dataclass(frozen=True)
 class Asking:
     """What a call has beside its method. A parameter of the path that is not here is that of what
-    was made before, or 1."""
+    was made before, or 1. What can be called gives the thing itself."""
 
-    path: Mapping[str, str | Callable[[Get], str]] = field(default_factory=dict)
+    path: Mapping[str, str | Callable[[Ask], str]] = field(default_factory=dict)
     query: str = ""
     body: Any = None
+    by: tuple[str, str] = OPERATOR
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,21 @@ class Recording:
     answer: Any
 
 
-def _first(get: Get) -> str:
-    found: str = get("/api/backends")[0]["id"]
+def _first(ask: Ask) -> str:
+    found: str = ask("GET", "/api/backends", None)[0]["id"]
     return found
 
 
-def _exported(get: Get) -> Any:
-    return get("/api/config/export")["config"]
+def _exported(ask: Ask) -> Any:
+    return ask("GET", "/api/config/export", None)["config"]
 
 
+def _refresh(ask: Ask) -> Any:
+    return {"refresh_token": ask("POST", "/api/auth/login", _LOGIN)["refresh_token"]}
+
+
+_LOGIN = {"email": ADA[0], "password": ADA[1]}
+_USER = {"email": "grace@example.org", "password": "a bug in a relay", "role": "viewer"}
 _BACKEND = {"address": "127.0.0.3:9002", "weight": 2}
 _ROUTE = {"host": "shop.example.org", "path_prefix": "/cart", "pool": "app"}
 
@@ -98,9 +107,16 @@ CALLS: dict[str, Asking] = {
     "put_api_routes_by_id": Asking(body={"path_prefix": "/basket"}),
     "put_api_config": Asking(query="?reason=as+it+was", body=_exported),
     "post_api_config_validate": Asking(body={"pools": []}),
-    "post_api_config_import": Asking(body=lambda get: {"config": _exported(get)}),
+    "post_api_config_import": Asking(body=lambda ask: {"config": _exported(ask)}),
     "get_api_config_revisions_by_number_diff": Asking(query="?to=2"),
     "get_api_analytics": Asking(query="?period=1h&group_by=route"),
+    "post_api_auth_login": Asking(body=_LOGIN),
+    "post_api_auth_refresh": Asking(body=_refresh),
+    "put_api_profile": Asking(body={"first_name": "Ada"}, by=ADA),
+    "get_api_profile": Asking(by=ADA),
+    "post_api_auth_keys": Asking(body={"name": "deployment", "permissions": ["pools:read"]}),
+    "post_api_users": Asking(body=_USER),
+    "put_api_users_by_user_id": Asking(body={"role": "member"}),
     "get_api_system_logs": Asking(query="?level=info&limit=2"),
 }
 
@@ -116,12 +132,14 @@ def record() -> Iterator[tuple[Endpoint, Recording]]:
     """Ask for each row once."""
     with ExitStack() as stack:
         ports = [_backend(stack) for _ in range(2)]
-        daemon = Daemon(CONFIGURATION.format(*ports), environ={"PASSWORD": PASSWORD})
+        daemon = Daemon(CONFIGURATION.format(*ports), environ={"PASSWORD": OPERATOR[1]})
         stack.enter_context(daemon)
         time.sleep(2.0)  # for the health checks, and for what is measured by the second
         for _ in range(50):
             urllib.request.urlopen(f"http://127.0.0.1:{daemon.port()}/").read()
         time.sleep(2.0)
+        user = {"email": ADA[0], "password": ADA[1], "role": "operator"}
+        _ask(daemon.admin, "POST", "/api/users", user)
         made = {"directory": str(daemon.directory)}
         document = json.loads(_ask(daemon.admin, "GET", "/api/openapi.json", None)[2])
         for row in order(ROWS):
@@ -146,19 +164,19 @@ def _call(
     asking = CALLS.get(row.name, Asking())
     operation = document["paths"][row.path][row.method.lower()]
 
-    def get(path: str) -> Any:
-        return json.loads(_ask(daemon.admin, "GET", path, None)[2])
+    def ask(method: str, path: str, body: Any) -> Any:
+        return json.loads(_ask(daemon.admin, method, path, body)[2])
 
-    body = asking.body(get) if callable(asking.body) else asking.body
+    body = asking.body(ask) if callable(asking.body) else asking.body
     if body is None and "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         body = sample(document, schema)
     path = row.path
     for name in re.findall(r"\{(\w+)\}", row.path):
         value = asking.path.get(name) or made.get(row.path, "1")
-        path = path.replace(f"{{{name}}}", value(get) if callable(value) else value)
+        path = path.replace(f"{{{name}}}", value(ask) if callable(value) else value)
     path += asking.query
-    status, headers, content = _ask(daemon.admin, row.method, path, body)
+    status, headers, content = _ask(daemon.admin, row.method, path, body, asking.by)
     if status == 201 and "Location" in headers:
         # Who is asked about next is who was made.
         prefix, _, last = headers["Location"].rpartition("/")
@@ -168,9 +186,11 @@ def _call(
     return Recording(row.method, path, body, status, headers, _cleaned(headers, content, made))
 
 
-def _ask(admin: str, method: str, path: str, body: Any) -> tuple[int, dict[str, str], str]:
+def _ask(
+    admin: str, method: str, path: str, body: Any, by: tuple[str, str] = OPERATOR
+) -> tuple[int, dict[str, str], str]:
     request = urllib.request.Request(f"http://{admin}{path}", method=method)
-    token = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+    token = base64.b64encode(":".join(by).encode()).decode()
     request.add_header("Authorization", f"Basic {token}")
     if body is not None:
         request.data = json.dumps(body).encode()
