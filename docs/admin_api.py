@@ -18,9 +18,9 @@ HEAD = """\
 <!-- Made from the rows by `make docs`. Change veloflux/control/api/endpoints/ instead. -->
 
 On `admin.address`, loopback unless told otherwise. [How to call it](../howto/call-the-api.md) has
-what all calls have in common, [how to sign in](../howto/sign-in.md) who may; the daemon itself has the same as an OpenAPI 3.1 document at
-`/api/openapi.json`, and at `/api/docs` a page to read it and to try calls. A path under `/api/`
-also answers under `/api/v1/`.
+what all calls have in common, [who may](../howto/sign-in.md) is told beside it. The daemon itself
+has the same as an OpenAPI 3.1 document at `/api/openapi.json`, and at `/api/docs` a page to read it
+and to try calls. A path under `/api/` also answers under `/api/v1/`.
 
 The answers were recorded from a daemon by `make docs-record`; long ones show how they begin.
 """
