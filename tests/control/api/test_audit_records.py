@@ -23,6 +23,8 @@ class AuditTests(ApiTestCase):
                     "at": "2001-09-09T01:46:40Z",
                     "actor": "anybody",
                     "actor_id": "operator",
+                    "credential": "none",
+                    "key_id": None,
                     "action": "put_api_pools_by_name",
                     "object": "/api/pools/app",
                     "outcome": "done",

@@ -9,6 +9,7 @@ from tests.control.store.memory import MemoryStore
 from veloflux.control.services.audit import Entry
 from veloflux.control.services.audit_log import (
     LOG,
+    MAX_READERS,
     REFUSALS,
     REFUSALS_OF_ADDRESS,
     RETENTION_S,
@@ -16,7 +17,7 @@ from veloflux.control.services.audit_log import (
     AuditRecord,
     Wanted,
 )
-from veloflux.control.services.errors import UnavailableError
+from veloflux.control.services.errors import BusyError, UnavailableError
 from veloflux.control.store.store import StoreError
 
 
@@ -91,6 +92,28 @@ class ReadTests(AuditLogTestCase):
         self.assertEqual((count, [each.id for each in found]), (2100, list(range(100, 0, -1))))
         self.assertEqual([each.id for each in self.page(2, 2)], [2098, 2097])
         self.assertEqual(self.page(6), [])
+
+    def test_few_read_at_once(self) -> None:
+        self.record()
+        records, waiting = self.store.records, Deferred()  # type: ignore[var-annotated]
+
+        async def slow(*arguments: Any, **more: Any) -> Any:
+            await waiting
+            return await records(*arguments, **more)
+
+        self.store.records = slow  # type: ignore[method-assign]
+        asked = [
+            Deferred.fromCoroutine(self.log.page(Wanted(), 1, 10)) for _ in range(MAX_READERS + 1)
+        ]
+        self.failureResultOf(asked.pop(), BusyError)
+        waiting.callback(None)
+        self.assertEqual([self.successResultOf(each)[1] for each in asked], [1] * MAX_READERS)
+        self.page()
+
+    def test_tells_by_which_key(self) -> None:
+        self.record(by=somebody(credential="key", key_id="k1"))
+        (found,) = self.page()
+        self.assertEqual((found.credential, found.key_id), ("key", "k1"))
 
     def test_long_texts_are_cut(self) -> None:
         self.record(object="/" + "x" * 10_000, reason="y" * 10_000)

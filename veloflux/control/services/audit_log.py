@@ -11,7 +11,8 @@ import msgspec
 from twisted.logger import Logger
 
 from veloflux.control.services.audit import Entry, Outcome
-from veloflux.control.services.errors import UnavailableError
+from veloflux.control.services.errors import BusyError, UnavailableError
+from veloflux.control.services.principal import Credential
 from veloflux.control.services.throttle import Throttle, network
 from veloflux.control.store.store import Append, Record, Store, StoreError
 
@@ -21,6 +22,7 @@ MAX_RECORDS = 200_000
 # Refusals in 15 minutes: of one address, and of all.
 REFUSALS_OF_ADDRESS = 20
 REFUSALS = 100
+MAX_READERS = 2
 _MAX_ADDRESSES = 10_000
 _MAX_TEXT = 512
 
@@ -28,12 +30,17 @@ _log = Logger()
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was kept of an entry; `left_out` are refusals of its address since the one before."""
+    """What was kept of an entry; `left_out` are refusals of its address since the one before.
+
+    `credential` is how the actor has proved it, `key_id` by which API key.
+    """
 
     id: int = 0
     at: float = 0.0
     actor: str
     actor_id: str
+    credential: Credential = "none"
+    key_id: str | None = None
     action: str
     object: str
     outcome: Outcome
@@ -85,6 +92,7 @@ class AuditLog:
         self._of_address = Throttle(REFUSALS_OF_ADDRESS)
         self._of_all = Throttle(REFUSALS)
         self._left_out: dict[str, int] = {}
+        self._readers = 0
 
     async def record(self, entry: Entry) -> None:
         """See `Audit`."""
@@ -97,6 +105,8 @@ class AuditLog:
         record = AuditRecord(
             actor=by.name if by else "",
             actor_id=by.id if by else "",
+            credential=by.credential if by else "none",
+            key_id=by.key_id if by else None,
             action=entry.action,
             object=entry.object[:_MAX_TEXT],
             outcome=entry.outcome,
@@ -116,7 +126,32 @@ class AuditLog:
     async def page(
         self, wanted: Wanted, page: int, page_size: int
     ) -> tuple[Sequence[AuditRecord], int]:
-        """Return a page of records, the newest first, and how many there are; raises StoreError."""
+        """Return a page of records, the newest first, and how many there are.
+
+        Raises StoreError, and BusyError when several read already: each reads the whole log, while
+        others need the store, too.
+        """
+        if self._readers >= MAX_READERS:
+            raise BusyError("Too many read the audit at this moment.")
+        self._readers += 1
+        try:
+            return await self._page(wanted, page, page_size)
+        finally:
+            self._readers -= 1
+
+    async def sweep(self) -> int:
+        """Delete what is too old or too much; returns how many."""
+        until = self._now() - RETENTION_S
+        newest = await self._store.records(LOG, is_newest_first=True, limit=1)
+        if newest:
+            after = newest[0].number - self._max_records
+            oldest = await self._store.records(LOG, after=max(0, after), limit=1)
+            until = max(until, oldest[0].at) if after > 0 and oldest else until
+        return await self._store.trim(LOG, until)
+
+    async def _page(
+        self, wanted: Wanted, page: int, page_size: int
+    ) -> tuple[Sequence[AuditRecord], int]:
         found: list[AuditRecord] = []
         first, count = (page - 1) * page_size, 0
         before: int | None = None
@@ -133,16 +168,6 @@ class AuditLog:
                         found.append(record)
                     count += 1
             before = part[-1].number
-
-    async def sweep(self) -> int:
-        """Delete what is too old or too much; returns how many."""
-        until = self._now() - RETENTION_S
-        newest = await self._store.records(LOG, is_newest_first=True, limit=1)
-        if newest:
-            after = newest[0].number - self._max_records
-            oldest = await self._store.records(LOG, after=max(0, after), limit=1)
-            until = max(until, oldest[0].at) if after > 0 and oldest else until
-        return await self._store.trim(LOG, until)
 
     def _has_room(self, address: str) -> bool:
         now = self._clock()

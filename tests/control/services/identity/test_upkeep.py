@@ -9,12 +9,13 @@ class UpkeepTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.done: list[str] = []
+        self.error: Exception = StoreError("the disk is full")
         self.upkeep = Upkeep(self.clock, self.fail_first, self.second)
 
     async def fail_first(self) -> None:
         self.done.append("first")
         if self.done == ["first"]:
-            raise StoreError("the disk is full")
+            raise self.error
 
     async def second(self) -> None:
         self.done.append("second")
@@ -22,9 +23,14 @@ class UpkeepTests(SynchronousTestCase):
     def test_does_all_at_the_start_and_again(self) -> None:
         self.upkeep.start()
         self.assertEqual(self.done, ["first", "second"])
-        self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
         self.clock.advance(EVERY_S)
         self.assertEqual(self.done, ["first", "second"] * 2)
+
+    def test_a_bug_in_one_is_told_and_keeps_no_other(self) -> None:
+        self.error = KeyError("a bug")
+        self.upkeep.start()
+        self.assertEqual(self.done, ["first", "second"])
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_ends(self) -> None:
         self.done.append("before")

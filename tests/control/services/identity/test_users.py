@@ -136,6 +136,20 @@ class ChangeTests(UsersTestCase):
         self.refused(self.users.change(himself, admin.id, Changes(role="operator")), ForbiddenError)
         self.assertEqual(self.got(self.users.get(admin.id)), admin)
 
+    def test_nobody_gets_around_the_question_for_the_current_password(self) -> None:
+        user = self.add()
+        himself = user.account.principal("token")
+        changes = Changes(password="another password")
+        self.refused(self.users.change(himself, user.id, changes), ForbiddenError)
+        self.got(self.users.change(himself, user.id, Changes(last_name="King")))
+
+    def test_a_key_with_less_than_its_owner_changes_nothing_of_him(self) -> None:
+        user = self.add()
+        key = user.account.principal("key", within=frozenset({"users:write", "users:read"}))
+        for changes in (Changes(email="eve@example.org"), Changes(enabled=False)):
+            self.refused(self.users.change(key, user.id, changes), ForbiddenError)
+        self.refused(self.users.delete(key, user.id), ForbiddenError)
+
     def test_the_last_operator_stays(self) -> None:
         first, second = self.add("1@example.org", "operator"), self.add("2@example.org", "operator")
         self.change(first, role="viewer")

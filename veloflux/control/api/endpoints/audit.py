@@ -11,6 +11,7 @@ from veloflux.control.api.listing import Listing, listing
 from veloflux.control.services.audit import Outcome
 from veloflux.control.services.audit_log import AuditRecord, Wanted
 from veloflux.control.services.moments import moment
+from veloflux.control.services.principal import Credential
 
 
 class AuditQuery(Paging):
@@ -26,13 +27,17 @@ class AuditQuery(Paging):
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One record; the revisions are the configuration's. `left_out` are refusals from the same
-    address before it, which were too many to keep."""
+    """One record. `credential` is how the actor has signed in; revisions are the configuration's.
+
+    `left_out` are refusals from the same address before it, which were too many to keep.
+    """
 
     id: int
     at: datetime
     actor: str
     actor_id: str
+    credential: Credential
+    key_id: str | None
     action: str
     object: str
     outcome: Outcome
@@ -61,6 +66,8 @@ def _entry(record: AuditRecord) -> AuditEntry:
         moment(record.at),
         record.actor,
         record.actor_id,
+        record.credential,
+        record.key_id,
         record.action,
         record.object,
         record.outcome,

@@ -1,6 +1,6 @@
 """All that has to do with who people are, made together."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from veloflux.control.services.identity.api_keys import ApiKeys
@@ -27,11 +27,23 @@ class People:
 
     async def sweep_sessions(self) -> None:
         """Forget sign-ins that have ended."""
-        await self.sessions.sweep(self.identity.is_alive)
+        await self.sessions.sweep(self._alive())
 
     async def sweep_keys(self) -> None:
         """Forget API keys that have ended."""
-        await self.keys.sweep(self.identity.is_alive)
+        await self.keys.sweep(self._alive())
+
+    def _alive(self) -> Callable[[str, str], Awaitable[bool]]:
+        """`Identity.is_alive`, which asks the store once for each account."""
+        known: dict[tuple[str, str], bool] = {}
+
+        async def is_alive(account_id: str, generation: str) -> bool:
+            asked = account_id, generation
+            if asked not in known:
+                known[asked] = await self.identity.is_alive(*asked)
+            return known[asked]
+
+        return is_alive
 
 
 def people(

@@ -8,6 +8,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from veloflux.control.store.store import StoreError
+
 EVERY_S = 600.0
 
 
@@ -37,5 +39,7 @@ class Upkeep:
         for task in self._tasks:
             try:
                 await task()
+            except StoreError as error:
+                self._log.error("upkeep waits for the store: {error}", error=error)
             except Exception:  # whatever it was, the other tasks are no less due
                 self._log.failure("upkeep failed", Failure())

@@ -119,8 +119,9 @@ class Users:
         """
         changes = checked(changes)
         before = await self._kept(user_id)
-        if by.id != user_id:
-            _may_give(by, before.value.role)
+        _may_give(by, before.value.role)
+        if changes.password is not None and by.id == user_id:
+            raise ForbiddenError("One's own password is changed in one's profile.")
         if changes.role is not None:
             _may_give(by, changes.role)
         return await self._changed(before, changes)
@@ -140,8 +141,7 @@ class Users:
     async def delete(self, by: Principal, user_id: str) -> None:
         """Remove one, and end all that was given out; raises as `change`."""
         before = await self._kept(user_id)
-        if by.id != user_id:
-            _may_give(by, before.value.role)
+        _may_give(by, before.value.role)
         await self._commit(before, None)
 
     async def _kept(self, user_id: str) -> Kept[User]:
