@@ -41,8 +41,10 @@ class AnalyticsTests(SynchronousTestCase):
         self.analytics.series.merge(1, tally(count=count, **options))
 
     def wait(self, seconds: int) -> None:
-        for _ in range(seconds):
-            self.clock.advance(1.0)
+        """Second by second; where it is long, with a daemon that has ten times as much to do."""
+        step = 1 if seconds <= 120 else 10
+        for _ in range(seconds // step):
+            self.clock.advance(step)
 
     def report(self, period: Any = "1h", group_by: Any = "route") -> Report:
         coroutine = self.analytics.report(period, group_by)
