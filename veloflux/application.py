@@ -12,9 +12,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
@@ -39,22 +38,21 @@ from veloflux.control.daemon import own_families
 from veloflux.control.metrics import Families, Metrics
 from veloflux.control.observatory import Observatory, store_observer
 from veloflux.control.services.audit_log import AuditLog
-from veloflux.control.services.configuration.configuration import BY_FILE, Configuration
+from veloflux.control.services.configuration.burn import Counts
+from veloflux.control.services.configuration.configuration import Configuration
 from veloflux.control.services.configuration.drift import Drift
-from veloflux.control.services.configuration.opening import Opening, open_with, where
 from veloflux.control.services.configuration.proposal import Proposer
+from veloflux.control.services.configuration.transactions import Transactions
 from veloflux.control.services.drains import Drains
-from veloflux.control.services.errors import Refusal
 from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.people import people
 from veloflux.control.services.identity.upkeep import Upkeep
 from veloflux.control.services.principal import Principal
 from veloflux.control.services.status import Status
 from veloflux.control.services.tickets import Tickets
-from veloflux.control.store.file import NAME
+from veloflux.control.source import Source, open_store
 from veloflux.control.store.measured import Measured
 from veloflux.control.store.sqlite import SqliteStore
-from veloflux.control.store.store import StoreError
 from veloflux.control.store.thread import Thread
 from veloflux.control.streams.credentials import StreamCredentials
 from veloflux.control.streams.server import Watchers
@@ -67,7 +65,7 @@ from veloflux.edge import names
 from veloflux.edge.cover import Cover
 from veloflux.edge.terms import Terms
 from veloflux.fleet.bind import ListenError
-from veloflux.fleet.daemon import Daemon, StartError
+from veloflux.fleet.daemon import Daemon
 from veloflux.fleet.notify import Notify
 from veloflux.fleet.probes import Probes
 from veloflux.fleet.process import Processes
@@ -100,7 +98,7 @@ def build(reactor: Any, path: str) -> Daemon:
     database = Thread(reactor)
     environ = os.environ.copy()
     reader = Reader(os.path.dirname(path), environ, keeps=True)
-    opening, store = _open(path, reader, environ, database)
+    opening, store = open_store(path, reader, environ, database, time.time())  # noqa: TID251  # the root knows it
     for warning in opening.loaded.warnings:
         _log.warn("{warning}", warning=warning)
     node = opening.loaded.node
@@ -174,8 +172,25 @@ def build(reactor: Any, path: str) -> Daemon:
     feed = Feed(topics(observatory, document), reactor, time.time)  # noqa: TID251  # as above
     tickets: Tickets[Principal] = Tickets(reactor.seconds)
     drains = Drains(configuration, measured, reactor, time.time)  # noqa: TID251  # as above
+    transactions = Transactions(
+        configuration,
+        measured,
+        reactor,
+        time.time,  # noqa: TID251  # as above
+        lambda: Counts.of(observatory.analytics.series.since_start().total),
+        lambda: Counts.of(observatory.analytics.last(60).total),
+    )
     services = Services(
-        status, metrics, observatory, known, audit, feed, tickets, configuration, drains
+        status,
+        metrics,
+        observatory,
+        known,
+        audit,
+        feed,
+        tickets,
+        configuration,
+        drains,
+        transactions,
     )
 
     def unlock() -> None:
@@ -201,6 +216,7 @@ def build(reactor: Any, path: str) -> Daemon:
         watchers,
         drains,
         drift,
+        transactions,
     )
     frame = Frame(
         services,
@@ -216,48 +232,8 @@ def build(reactor: Any, path: str) -> Daemon:
     if node.metrics_address is not None:
         console.serve("metrics are on", node.metrics_address, metrics_site(reactor, frame))
     atexit.register(_end)
-    source = _Source(configuration, drains)
+    source = Source(configuration, drains, transactions)
     return Daemon(reactor, supervisor, rollout, source, console, Notify(os.environ), _fail)
-
-
-def _open(
-    path: str, reader: Reader, environ: Mapping[str, str], database: Thread
-) -> tuple[Opening, SqliteStore]:
-    """Read what there is, the file and the store; what cannot be used leaves no trace.
-
-    Raises ConfigError and StoreError.
-    """
-    written = open_file(path)
-    directory = os.path.join(os.path.dirname(path), where(written, environ)[0])
-    now = time.time()  # noqa: TID251  # the root knows it
-    if not os.path.exists(os.path.join(directory, NAME)):
-        opening = open_with(written, reader, environ, None, now)
-        return opening, SqliteStore(opening.loaded.node.data_dir, database)
-    store = SqliteStore(os.path.normpath(directory), database)
-    return store.now(lambda found: open_with(written, reader, environ, found, now)), store
-
-
-class _Source:
-    """Where the daemon has its configurations from, and whom a signal asks."""
-
-    def __init__(self, configuration: Configuration, drains: Drains) -> None:
-        self._configuration = configuration
-        self._drains = drains
-
-    async def start(self) -> None:
-        try:
-            await self._configuration.start()
-            await self._drains.start()
-        except StoreError as error:
-            raise StartError(str(error)) from error
-
-    def reload(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._reload())
-
-    async def _reload(self) -> None:
-        # Why not, if not, is in the log.
-        with suppress(Refusal):
-            await self._configuration.reload(BY_FILE)
 
 
 class _Console:
@@ -278,6 +254,7 @@ class _Console:
         watchers: Watchers,
         drains: Drains,
         drift: Drift,
+        transactions: Transactions,
     ) -> None:
         self._reactor = reactor
         self._renewal = renewal
@@ -290,6 +267,7 @@ class _Console:
         self._upkeep = upkeep
         self._watchers = watchers
         self._drains = drains
+        self._transactions = transactions
         self._sockets = Sockets()
         self._served: list[tuple[str, Address, AdminSite | Cover]] = []
         self._secured: Cover | None = None

@@ -30,6 +30,8 @@ from veloflux.control.api.upgrade import Streams
 from veloflux.control.metrics import Metrics
 from veloflux.control.observatory import Observatory
 from veloflux.control.services.audit_log import AuditLog
+from veloflux.control.services.configuration.burn import Counts
+from veloflux.control.services.configuration.transactions import Transactions
 from veloflux.control.services.drains import Drains
 from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.hashing import InThread
@@ -157,6 +159,15 @@ class Api:
             lambda node: self.status.applied(node.snapshot, node.workers, "abc")
         )
         self.drains = Drains(self.configuration, self.store, self.clock, self.now)
+        self.counts, self.before = Counts(), Counts()
+        self.transactions = Transactions(
+            self.configuration,
+            self.store,
+            self.clock,
+            self.now,
+            lambda: self.counts,
+            lambda: self.before,
+        )
         self.services = Services(
             self.status,
             self.metrics,
@@ -167,6 +178,7 @@ class Api:
             self.tickets,
             self.configuration,
             self.drains,
+            self.transactions,
         )
         self.admin = admin or Admin(password=PASSWORD)
         self.people.operator.configure(self.admin, data_dir, bytes(32))
@@ -200,6 +212,7 @@ class Api:
         """Bring the configuration into force, which is that of `file`."""
         Deferred.fromCoroutine(self.configuration.start())
         Deferred.fromCoroutine(self.drains.start())
+        Deferred.fromCoroutine(self.transactions.start())
         return self
 
     def _written(self) -> Written:

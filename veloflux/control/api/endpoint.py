@@ -18,6 +18,7 @@ from veloflux.control.observatory import Observatory
 from veloflux.control.services.audit import Entry
 from veloflux.control.services.audit_log import AuditLog
 from veloflux.control.services.configuration.configuration import Configuration
+from veloflux.control.services.configuration.transactions import Transactions
 from veloflux.control.services.drains import Drains
 from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.people import People
@@ -55,6 +56,7 @@ class Services:
     tickets: Tickets[Principal]
     configuration: Configuration
     drains: Drains
+    transactions: Transactions
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from veloflux.control.api.endpoints import (
     routes,
     streams,
     system,
+    transactions,
     users,
 )
 
@@ -22,6 +23,7 @@ ROWS = (
     *backends.ROWS,
     *routes.ROWS,
     *configuration.ROWS,
+    *transactions.ROWS,
     *metrics.ROWS,
     *system.ROWS,
     *analytics.ROWS,
