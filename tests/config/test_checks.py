@@ -221,6 +221,21 @@ class Routing(Checks):
         text = with_route("pool: app, methods: [GET]") + "  - {pool: app, methods: [PUT], id: x}\n"
         self.fine(text)
 
+    def test_two_pools_of_a_host_with_the_same_sticky_cookie_are_pointed_out(self) -> None:
+        text = """
+listeners: [{{address: "127.0.0.1:80"}}]
+pools:
+  - {{name: a, sticky_sessions: {{}}, backends: [{{address: "127.0.0.1:1"}}]}}
+  - {{name: b, sticky_sessions: {cookie}, backends: [{{address: "127.0.0.1:2"}}]}}
+routes:
+  - {{host: {one}, pool: a, path_prefix: /a}}
+  - {{host: {other}, pools: [{{pool: b}}], path_prefix: /b}}
+"""
+        same = text.format(cookie="{}", one="h", other="h")
+        self.warning(same, "routes[1]", 'pools "a" and "b" of this host set the same cookie')
+        self.fine(text.format(cookie="{cookie: mine}", one="h", other="h"))
+        self.fine(text.format(cookie="{}", one="h", other="i"))
+
     def test_shares_without_any_weight_are_pointed_out(self) -> None:
         self.warning(with_route("pools: [{pool: app, weight: 0}]"), "routes[0].pools", "weight 0")
 

@@ -73,7 +73,11 @@ class Retries(Section):
         20, "Of the pool's recent requests, that may be tried again.", ge=0, le=100
     )
     min_per_second: int = option(
-        3, "Retries that are granted whatever `budget_percent` says.", ge=0, le=10_000
+        3,
+        "Retries that are granted whatever `budget_percent` says. Workers share what that is in "
+        "ten seconds, in whole ones: where there are more workers than that, each has none.",
+        ge=0,
+        le=10_000,
     )
     on: list[Cause] = option(
         ["connect_failure", "refused", "reset_before_response"],
@@ -100,7 +104,10 @@ class CircuitBreaker(Section):
         0, "Failures among the requests of a `window` that open it; 0: none do.", ge=0, le=100
     )
     min_requests: int = option(
-        20, "Requests in a `window` without which it does not open.", ge=1, le=_MOST
+        20,
+        "Requests in a `window` without which it does not open; each worker counts its own.",
+        ge=1,
+        le=_MOST,
     )
     window: Duration = option("10s", "How far back failures count.")
     open: Duration = option("5s", "How long it stays open before probes try the pool again.")

@@ -143,10 +143,10 @@ class Service:
                 if backend.tls is not None:
                     plane.trusts.prepare(backend.tls, pool.protocol)
                     yield
-        pools = {
-            model.name: plane.pools.get(model.name) or Pool(model, plane)
-            for model in snapshot.pools
-        }
+        pools: dict[str, Pool] = {}
+        for model in snapshot.pools:
+            pools[model.name] = plane.pools.get(model.name) or Pool(model, plane)
+            yield
         secrecy: dict[str, Terms | None] = {}
         for listener in snapshot.listeners:
             self._check(listener, pools)

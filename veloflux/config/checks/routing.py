@@ -28,6 +28,7 @@ def routing(draft: Draft) -> Iterator[Finding]:
         yield from _target(pools, route, loc)
         yield from shaping(route, pools, loc)
     yield from _shadows(draft)
+    yield from _cookies(draft)
     if (
         draft.is_whole
         and not draft.routes
@@ -116,3 +117,29 @@ def _shadows(draft: Draft) -> Iterator[Finding]:
                 break
         if len(earlier) < _COMPARED:
             earlier.append(i)
+
+
+def _cookies(draft: Draft) -> Iterator[Finding]:
+    """A browser keeps one cookie of a name for a host: of two pools that set it, each takes the
+    clients of the other for new ones."""
+    cookies = {
+        pool.name: pool.sticky_sessions.cookie
+        for pool in draft.pools.values()
+        if pool.sticky_sessions is not None
+    }
+    first: dict[tuple[str, str], str] = {}
+    told: set[str] = set()
+    for i, route in draft.routes.items() if len(cookies) > 1 else ():
+        for name in (route.pool, *(share.pool for share in route.pools or ())):
+            if name is None or name not in cookies or name in told:
+                continue
+            other = first.setdefault((route.host, cookies[name]), name)
+            if other != name:
+                told.add(name)
+                yield Finding(
+                    ("routes", i),
+                    f"pools {quote(other)} and {quote(name)} of this host set the same cookie, "
+                    f"{quote(cookies[name])}, so clients of both stick to neither; give one "
+                    "another name by sticky_sessions.cookie",
+                    "advice",
+                )
