@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import get_args
 
 from docs import admin_api
+from veloflux.cli import SECTIONS
+from veloflux.command.exits import MEANINGS
 from veloflux.config.reference import markdown
 from veloflux.core.flow import exchange
 from veloflux.core.model import access_log
@@ -85,9 +87,35 @@ def metrics() -> str:
     return METRICS + "\n" + "\n".join(lines).rstrip() + "\n"
 
 
+COMMAND = """\
+# The `veloflux` command
+
+<!-- Made from its verbs by `make docs`. Change veloflux/cli.py and veloflux/command/ instead. -->
+
+`veloflux VERB --help` says more of each, with examples. Verbs that ask a daemon take `--server`,
+`--token-file`, `--user`, `--password-file` and `--ca`, or `VELOFLUX_SERVER`, `VELOFLUX_TOKEN`,
+`VELOFLUX_TOKEN_FILE`, `VELOFLUX_USER`, `VELOFLUX_PASSWORD`, `VELOFLUX_PASSWORD_FILE` and
+`VELOFLUX_CA` from the environment. Without any of these they ask http://127.0.0.1:9090, as the
+operator if a password file of a daemon is where they run. `-o table|json|yaml` is how they answer;
+colours are for terminals, and for none with `NO_COLOR`.
+"""
+
+
+def command() -> str:
+    """Every verb, and what the exit statuses mean."""
+    parts = [COMMAND]
+    for title, verbs in SECTIONS.items():
+        summaries = {f"veloflux {name}": verb.summary for name, verb in verbs.items()}
+        parts.append(f"## {title}\n\n{_table('verb', summaries)}")
+    meanings = {str(status): meaning for status, meaning in MEANINGS.items()}
+    parts.append("## Exit status\n\n" + _table("status", meanings))
+    return "\n".join(parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "access-log.md": access_log_page,
     "admin-api.md": admin_api.page,
+    "command.md": command,
     "configuration.md": markdown,
     "metrics.md": metrics,
 }

@@ -61,8 +61,28 @@ _SHOWN = {
     "routes": Verb("state", "routes", "show routes"),
     "top": Verb("top", "top", "show live who is busy"),
 }
-_SECTIONS = {"With a file": _LOCAL, "What a daemon does": _SHOWN}
-_VERBS = {name: verb for section in _SECTIONS.values() for name, verb in section.items()}
+_CHANGED = {
+    "apply": Verb("revisions", "apply", "make a file its configuration"),
+    "diff": Verb("revisions", "diff", "say how a file or a revision differs"),
+    "history": Verb("revisions", "history", "list its revisions"),
+    "show": Verb("revisions", "show_revision", "print a revision"),
+    "rollback": Verb("revisions", "rollback", "go back to a revision"),
+    "export": Verb("revisions", "export", "print its configuration for import"),
+    "import": Verb("revisions", "import_", "take over an export"),
+    "drain": Verb("change", "drain", "let a backend run empty"),
+    "undrain": Verb("change", "undrain", "end a drain"),
+    "enable": Verb("change", "enable", "let a backend have traffic"),
+    "disable": Verb("change", "disable", "let a backend have none"),
+    "weight": Verb("change", "weight", "give a backend another share"),
+}
+_KEPT = {"token": Verb("token", "token", "make, list and revoke API keys")}
+SECTIONS = {
+    "With a file": _LOCAL,
+    "How a daemon is": _SHOWN,
+    "What a daemon does": _CHANGED,
+    "Who may": _KEPT,
+}
+_VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
 
 
 class _Verbs(click.Group):
@@ -80,7 +100,7 @@ class _Verbs(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, verbs in _SECTIONS.items():
+        for title, verbs in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, verb.summary) for name, verb in verbs.items()])
 

@@ -36,8 +36,10 @@ def authorization(
     token_file: str | None, user: str | None, password_file: str | None, server: str
 ) -> str:
     """Find who asks: from the options, else the environment, else a daemon's own password file."""
-    if token_file is None and user is None and (token := os.environ.get("VELOFLUX_TOKEN")):
-        return bearer(token)
+    if token_file is None and user is None and password_file is None:
+        token = os.environ.get("VELOFLUX_TOKEN")
+        if token:
+            return bearer(token)
     if token_file is not None and user is None:
         return bearer(read_secret(token_file))
     if password_file is not None:

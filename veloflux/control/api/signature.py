@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -26,6 +27,7 @@ class Signature:
     is_bytes: bool
 
 
+@cache
 def read(row: Endpoint) -> Signature:
     """Read a row's signature; raises TypeError, naming the row, when the two do not agree."""
     hints = get_type_hints(row.answer, include_extras=True)

@@ -1,0 +1,185 @@
+"""The `veloflux` command against a real daemon: what a script and a person see."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from typing import Any
+
+import yaml
+
+from tests.command.test_local import run
+from tests.support.case import SystemTestCase, settings
+from tests.support.daemon import Daemon
+from veloflux.command import exits
+
+
+class Case(SystemTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.backends = [self.backend("one"), self.backend("two")]
+        configuration = settings(self.backends[0].address, workers=1, access=None)
+        configuration["pools"][0]["backends"].append({"address": self.backends[1].address})
+        self.daemon_ = self.daemon(configuration)
+        self.secret = self.daemon_.directory / "var" / "admin-password"
+        self.patch(os, "environ", {"PATH": os.environ["PATH"], "TERM": "xterm"})
+
+    def call(self, *arguments: str) -> tuple[int, str, str]:
+        server = f"http://{self.daemon_.admin}"
+        return run(*arguments, "--server", server, "--password-file", str(self.secret))
+
+    def ok(self, *arguments: str) -> str:
+        status, out, err = self.call(*arguments)
+        self.assertEqual(status, exits.OK, (arguments, out, err))
+        return out
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.ok(*arguments, "-o", "json"))
+
+    def file(self, daemon: Daemon, **changes: Any) -> str:
+        """The daemon's file with these keys changed, as another file."""
+        document = yaml.safe_load(daemon.file.read_text())
+        path = daemon.directory / "other.yaml"
+        path.write_text(json.dumps(document | changes))
+        return str(path)
+
+
+class Showing(Case):
+    def test_how_a_daemon_is(self) -> None:
+        found = self.json("status")
+        self.assertEqual((found["status"], found["config_revision"]), ("healthy", 1))
+        self.assertIn("WORKER", self.ok("status"))
+        self.assertEqual(len(self.json("backends")), 2)
+        self.assertEqual(len(self.json("backends", "--pool", "app")), 2)
+        [pool] = self.json("pools")
+        self.assertEqual(yaml.safe_load(self.ok("pools", "app", "-o", "yaml")), pool)
+        [route] = self.json("routes")
+        self.assertEqual(self.json("routes", route["id"]), route)
+        for verb in ("backends", "pools", "routes", "history"):
+            rows = self.ok(verb).splitlines()
+            self.assertGreater(len(rows), 1, verb)
+            self.assertNotIn("\x1b", rows[0], "no colours where there is no terminal")
+
+    def test_what_is_not_there(self) -> None:
+        for arguments in (("pools", "nope"), ("routes", "nope"), ("drain", "nope", "--yes")):
+            status, out, err = self.call(*arguments)
+            self.assertEqual((status, out), (exits.NOT_THERE, ""), arguments)
+            self.assertIn("nope", err)
+
+    def test_top_looks_once(self) -> None:
+        found = json.loads(self.ok("top", "--once", "--json", "--interval", "0.2"))
+        self.assertEqual(len(found["backends"]), 2)
+        self.assertIn(self.backends[0].address, self.ok("top", "--once", "--interval", "0.2"))
+
+    def test_top_runs_in_a_terminal_until_q(self) -> None:
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        command = [sys.executable, "-m", "veloflux.cli", "top", "--interval", "0.2"]
+        command += ["--server", f"http://{self.daemon_.admin}"]
+        command += ["--password-file", str(self.secret)]
+        process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        self.addCleanup(process.kill)
+        seen = b""
+        deadline = time.monotonic() + 30
+        address = self.backends[0].address.encode()
+        while address not in seen and time.monotonic() < deadline:
+            if select.select([ours], [], [], 0.5)[0]:
+                seen += os.read(ours, 65536)
+        self.assertIn(address, seen)
+        os.write(ours, b"q")
+        while process.poll() is None and time.monotonic() < deadline:
+            if select.select([ours], [], [], 0.1)[0]:
+                try:
+                    os.read(ours, 65536)
+                except OSError:  # the terminal has nobody left
+                    break
+        self.assertEqual(process.wait(10), 0)
+
+
+class Changing(Case):
+    def test_a_file_becomes_the_configuration(self) -> None:
+        path = self.file(self.daemon_, routes=[{"id": "new", "host": "a.test", "pool": "app"}])
+        self.assertIn("route new added", self.ok("diff", path))
+        self.assertIn("route new added", self.ok("apply", path, "--dry-run"))
+        self.assertEqual(len(self.json("history")["items"]), 1)
+        applied = self.json("apply", path, "--reason", "a test")
+        self.assertEqual(applied["revision"], 2)
+        self.assertEqual([route["id"] for route in self.json("routes")], ["new"])
+        newest = self.json("history")["items"][0]
+        self.assertEqual((newest["reason"], newest["author"]), ("a test", "admin"))
+        self.assertEqual(self.ok("apply", path), "")
+        self.assertEqual(len(self.json("history")["items"]), 2)
+
+    def test_and_goes_back(self) -> None:
+        path = self.file(self.daemon_, routes=[])
+        self.ok("apply", path)
+        self.assertEqual(self.json("routes"), [])
+        self.assertIn("added", self.ok("rollback", "--yes"))
+        self.assertEqual(len(self.json("routes")), 1)
+        self.assertIn("removed", self.ok("diff", "1", "2"))
+        self.assertEqual(self.json("show", "2")["routes"], [])
+
+    def test_a_wrong_file_says_everything_that_is_wrong(self) -> None:
+        path = self.file(self.daemon_, routes=[{"pool": "nope"}, {"pool": "app", "hots": "x"}])
+        status, _, err = self.call("apply", path)
+        self.assertEqual(status, exits.FAILED)
+        self.assertIn("/routes/0/pool", err)
+        self.assertIn("/routes/1/hots", err)
+        self.assertEqual(len(self.json("history")["items"]), 1)
+        self.assertEqual(self.call("apply", "/nowhere/x.yaml")[0], exits.FAILED)
+
+    def test_an_export_can_be_imported(self) -> None:
+        target = self.daemon_.directory / "export.yaml"
+        self.ok("export", "--file", str(target))
+        self.ok("apply", self.file(self.daemon_, routes=[]))
+        self.ok("import", str(target))
+        self.assertEqual(len(self.json("routes")), 1)
+        target.write_text(target.read_text().replace("workers: 1", "workers: 2"))
+        status, _, err = self.call("import", str(target))
+        self.assertEqual(status, exits.FAILED)
+        self.assertIn("checksum", err)
+
+    def test_a_backend_is_drained_and_comes_back(self) -> None:
+        address = self.backends[0].address
+        drained = self.json("drain", address, "--wait", "--yes")
+        self.assertEqual((drained["state"], drained["inflight"]), ("drained", 0))
+        self.assertEqual(self.rows()[address]["weight"], 0)
+        self.ok("undrain", f"app/{address}")
+        self.ok("weight", address, "7")
+        self.ok("disable", address, "--yes")
+        row = self.rows()[address]
+        self.assertEqual((row["weight"], row["enabled"]), (7, False))
+        self.ok("enable", row["id"])
+        self.assertTrue(self.rows()[address]["enabled"])
+
+    def rows(self) -> dict[str, Any]:
+        return {row["address"]: row for row in self.json("backends")}
+
+
+class Asking(Case):
+    def test_a_key_lets_a_program_in_and_no_longer(self) -> None:
+        key = self.ok("token", "create", "ci", "--permission", "pools:read").strip()
+        server = f"http://{self.daemon_.admin}"
+        path = self.daemon_.directory / "token"
+        path.write_text(key + "\n")
+        told = run("pools", "--server", server, "--token-file", str(path))
+        self.assertEqual(told[0], exits.OK, told)
+        os.environ["VELOFLUX_TOKEN"] = key
+        os.environ["VELOFLUX_SERVER"] = server
+        self.assertEqual(run("pools")[0], exits.OK)
+        self.assertEqual(run("history")[0], exits.UNAUTHORIZED)
+        [known] = self.json("token", "list")
+        self.assertEqual((known["name"], known["permissions"]), ("ci", ["pools:read"]))
+        self.ok("token", "revoke", known["id"])
+        status, _, err = run("pools")
+        self.assertEqual(status, exits.UNAUTHORIZED)
+        self.assertIn("--token-file", err)
+
+    def test_a_daemon_that_is_not_there(self) -> None:
+        status, out, err = run("status", "--server", "http://127.0.0.1:1")
+        self.assertEqual((status, out), (exits.UNREACHABLE, ""))
+        self.assertIn("127.0.0.1:1", err)
