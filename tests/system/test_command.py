@@ -123,6 +123,12 @@ class Changing(Case):
         self.assertIn("removed", self.ok("diff", "1", "2"))
         self.assertEqual(self.json("show", "2")["routes"], [])
 
+    def test_a_change_is_watched(self) -> None:
+        path = self.file(self.daemon_, routes=[])
+        found = self.json("apply", path, "--watch", "1", "--max-error-rate", "0.5")
+        self.assertEqual((found["state"], found["revision"]), ("confirmed", 2))
+        self.assertEqual(self.json("routes"), [])
+
     def test_a_wrong_file_says_everything_that_is_wrong(self) -> None:
         path = self.file(self.daemon_, routes=[{"pool": "nope"}, {"pool": "app", "hots": "x"}])
         status, _, err = self.call("apply", path)

@@ -11,6 +11,7 @@ from veloflux.command.asking import Column, asks, output, print_table, show
 from veloflux.command.daemon import Daemon
 from veloflux.command.exits import OK, CommandError
 from veloflux.command.local import DEFAULT_FILE
+from veloflux.command.watching import commit_and_watch
 
 _HISTORY: tuple[Column, ...] = (
     ("revision", lambda each: f"{each['number']}{'*' if each['in_force'] else ''}"),
@@ -47,18 +48,27 @@ def document(path: str) -> dict[str, Any]:
 revision.
 
 It is live in every worker when this returns, or nothing has changed. What is the daemon's own in
-the file (data_dir, admin, metrics) is left out.
+the file (data_dir, admin, metrics) is left out. With --watch the daemon observes the
+traffic for so long, and goes back by itself when errors or latency rise.
 
 \b
 examples:
   veloflux apply veloflux.yaml --dry-run
   veloflux apply veloflux.yaml --reason 'more backends for the sale'
+  veloflux apply veloflux.yaml --watch 60 --max-error-rate 0.02
 
-exit status: 0 applied, 1 refused, 3 somebody else has changed it meanwhile"""
+exit status: 0 applied, 1 refused or rolled back, 3 somebody else has changed it meanwhile"""
 )
 @click.argument("path", metavar="[FILE]", default=DEFAULT_FILE)
 @dry_run
 @reason
+@click.option(
+    "--watch", "watch_s", type=click.FloatRange(1, 3600), metavar="S", help="Observe for so long."
+)
+@click.option(
+    "--max-error-rate", type=click.FloatRange(0, 1), metavar="SHARE", help="Such as 0.02."
+)
+@click.option("--max-p99-ms", type=click.FloatRange(0, min_open=True), metavar="MS")
 @output
 @asks
 def apply(
@@ -66,10 +76,21 @@ def apply(
     path: str,
     dry_run: bool,
     reason: str,
+    watch_s: float | None,
+    max_error_rate: float | None,
+    max_p99_ms: float | None,
     form: str,
 ) -> int:
     """Make a file the configuration."""
     wanted = document(path)
+    limits = {"max_error_rate": max_error_rate, "max_p99_ms": max_p99_ms}
+    if watch_s is None and any(limit is not None for limit in limits.values()):
+        raise click.UsageError("limits are for watching; give --watch with them")
+    if watch_s is not None and not dry_run:
+        status, ended = commit_and_watch(daemon, wanted, reason, watch_s, limits)
+        words = f"{ended['state'].replace('_', ' ')}: {ended['verdict']}"
+        show(ended, form, lambda: click.echo(words))
+        return status
     found = daemon.put("/api/config", wanted, reason=reason, dry_run=dry_run or None)
     show(found, form, lambda: _print_changes(found))
     return OK

@@ -73,6 +73,14 @@ class Transactions(Case):
         self.ok(200, self.call("PUT", f"{path}/changes", staged))
         return path
 
+    def test_put_a_whole_configuration_in_the_place_of_what_there_is(self) -> None:
+        path = self.begun()
+        whole = {"listeners": [{"address": "127.0.0.1:8080"}], "pools": [], "routes": []}
+        self.ok(200, self.call("PUT", f"{path}/changes", {"config": whole, "mode": "replace"}))
+        self.ok(200, self.call("POST", f"{path}/commit"))
+        self.assertEqual(self.ok(200, self.call("GET", "/api/routes")), [])
+        self.assertEqual(self.ok(200, self.call("GET", "/api/pools")), [])
+
     def test_stage_compare_and_commit(self) -> None:
         path = self.begun(ADD, routes=[{"id": "web", "host": "web.example", "pool": "web"}])
         found = self.ok(200, self.call("GET", f"{path}/diff"))

@@ -13,7 +13,7 @@ from veloflux.control.api.parts import Seconds
 from veloflux.control.services.configuration.burn import Limits
 from veloflux.control.services.configuration.masks import masked, masked_route
 from veloflux.control.services.configuration.operations import MAX_OPERATIONS, Batch, Kind, Result
-from veloflux.control.services.configuration.transactions import State, Transaction
+from veloflux.control.services.configuration.transactions import Mode, State, Transaction
 from veloflux.control.services.errors import InvalidError, Refusal
 
 Operations = Annotated[list[dict[str, Any]], Field(max_length=MAX_OPERATIONS)]
@@ -21,10 +21,11 @@ Operations = Annotated[list[dict[str, Any]], Field(max_length=MAX_OPERATIONS)]
 
 class Staged(Input):
     """Changes: operations as in bulk calls, each with its `object` (pools, backends, routes), and
-    parts of the configuration that are merged into it after them."""
+    parts of the configuration that are merged into it after them, or a whole one in its place."""
 
     operations: Operations = []
     config: dict[str, Any] = {}
+    mode: Mode = "merge"
 
 
 class Committing(Input):
@@ -57,6 +58,7 @@ class TransactionAnswer:
     expires_at: datetime
     operations: list[dict[str, Any]]
     config: dict[str, Any]
+    mode: Mode
     revision: int | None
     watch_until: datetime | None
     max_error_rate: float | None
@@ -94,7 +96,7 @@ async def get_transaction(asked: Asked, id: str) -> TransactionAnswer:
 async def stage(asked: Asked, id: str, body: Staged) -> TransactionAnswer:
     """Put changes in the place of those that are staged."""
     transactions = asked.services.transactions
-    return _shown(await transactions.stage(id, body.operations, body.config))
+    return _shown(await transactions.stage(id, body.operations, body.config, body.mode))
 
 
 async def difference(asked: Asked, id: str) -> Preview:
@@ -193,6 +195,7 @@ def _shown(found: Transaction) -> TransactionAnswer:
         _at(found.expires_at),
         [dict(masked_route(each)) for each in found.operations],
         masked(found.config),
+        found.mode,
         found.revision,
         None if found.watch_until is None else _at(found.watch_until),
         found.max_error_rate,

@@ -23,7 +23,7 @@ from veloflux.control.services.configuration.configuration import Author, Config
 from veloflux.control.services.configuration.edits import Edited
 from veloflux.control.services.configuration.operations import MAX_OPERATIONS, Batch
 from veloflux.control.services.configuration.proposal import Proposal
-from veloflux.control.services.configuration.shared import merged
+from veloflux.control.services.configuration.shared import merged, replaced
 from veloflux.control.services.errors import (
     BusyError,
     ConflictError,
@@ -43,6 +43,8 @@ MAX_WATCH_S = 3600.0
 LOOK_S = 1.0
 
 State = Literal["open", "committed", "watching", "confirmed", "rolled_back", "expired"]
+# What becomes of the configuration that is staged: put beside what there is, or in its place.
+Mode = Literal["merge", "replace"]
 _VELOFLUX = "veloflux"
 
 
@@ -60,6 +62,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float
     operations: list[dict[str, Any]] = []
     config: dict[str, Any] = {}
+    mode: Mode = "merge"
     revision: int | None = None
     watch_until: float | None = None
     max_error_rate: float | None = None
@@ -144,7 +147,11 @@ class Transactions:
         return transaction
 
     async def stage(
-        self, wanted: str, operations: Sequence[dict[str, Any]], config: dict[str, Any]
+        self,
+        wanted: str,
+        operations: Sequence[dict[str, Any]],
+        config: dict[str, Any],
+        mode: Mode = "merge",
     ) -> Transaction:
         """Put these changes in the place of those that are staged; raises Refusal."""
         if len(operations) > MAX_OPERATIONS:
@@ -153,6 +160,7 @@ class Transactions:
             self._open(wanted),
             operations=list(operations),
             config=config,
+            mode=mode,
             expires_at=self._now() + OPEN_S,
         )
         await self._save(staged)
@@ -227,7 +235,8 @@ class Transactions:
             if batch.failed:
                 first = next(each for each in batch.results if each.status == "failed")
                 raise InvalidError(f"Operation {first.index} is not right: {first.error}")
-            return merged(transaction.config)(edited.document)
+            take = merged if transaction.mode == "merge" else replaced
+            return take(transaction.config)(edited.document)
 
         return edit
 
