@@ -19,7 +19,7 @@ class Thread:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._pool = ThreadPool(0, 1, "database")
+        self._pool = ThreadPool(1, 1, "database")
         self._pool.threadFactory = _Thread
 
     def __call__(self, work: Callable[[], _Result]) -> Deferred[_Result]:

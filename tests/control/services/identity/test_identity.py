@@ -18,6 +18,7 @@ from veloflux.control.services.identity.people import people
 from veloflux.control.services.identity.person import Changes
 from veloflux.control.services.identity.remembered import REMEMBER_S
 from veloflux.control.services.principal import ROLES
+from veloflux.control.store.store import StoreError
 from veloflux.core.model.node import Admin
 
 
@@ -186,6 +187,13 @@ class ThrottleTests(IdentityTestCase):
         for _ in range(30):
             self.rejected(bearer("x.y.z"), UnauthenticatedError)
         self.admitted(basic("admin", OPERATORS))
+
+    def test_those_that_could_not_be_looked_at_do_not(self) -> None:
+        self.store.fault = StoreError("the disk gave an error")
+        for _ in range(TRIES + 1):
+            self.refused(self.people.identity.login("ada@x.org", "x", "192.0.2.1"), StoreError)
+        self.store.fault = None
+        self.assertEqual(self.tries("ada@x.org", 1), ["SignInError"])
 
     def test_those_that_wait_count_and_are_given_back_when_too_many_wait(self) -> None:
         turns = Turns()

@@ -29,6 +29,7 @@ from veloflux.control.services.identity.users import Users
 from veloflux.control.services.operator import Operator
 from veloflux.control.services.principal import ANYBODY, OPERATOR_ID, ROLES, Principal
 from veloflux.control.services.throttle import Throttle
+from veloflux.control.store.store import StoreError
 
 # For one address and account in 15 minutes, and for one address whatever the account.
 TRIES = 5
@@ -185,8 +186,8 @@ class Identity:
         give_back = self._take(name, address)
         try:
             account = await self._verified(name, secret)
-        except BusyError:
-            give_back()
+        except (BusyError, StoreError):
+            give_back()  # it was not looked at
             raise
         if account is not None:
             give_back()
