@@ -137,18 +137,46 @@ class Handshakes(SynchronousTestCase):
                 self.assertEqual(rig.backend.connections[1].requests()[0].target, b"/hidden")
 
     def test_a_backend_that_does_not_want_to(self) -> None:
-        """S19: its answer is one like any other, and what follows the request is the next one"""
-        for status in (b"200 OK", b"401 Unauthorized", b"426 Upgrade Required"):
-            rig = Rig(self)
-            client = rig.client()
-            client.send(HANDSHAKE + get(b"/next"))
-            rig.backend.request()
-            self.assertNotIn(b"/next", rig.backend.received)
-            rig.backend.answer(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok")
-            self.assertEqual(client.answer().status, int(status[:3]))
-            self.assertEqual(rig.backend.request().target, b"/next")
-            rig.backend.answer(OK)
-            self.assertEqual(client.answer().body, b"ok")
+        """S19: its refusal is an answer like any other, and what follows is the next request"""
+        for status in (300, 302, 308, 400, 401, 403, 404, 426, 500, 503):
+            with variant(str(status)):
+                rig = Rig(self)
+                client = rig.client()
+                client.send(HANDSHAKE + get(b"/next"))
+                rig.backend.request()
+                self.assertNotIn(b"/next", rig.backend.received)
+                rig.backend.answer(b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\nok" % status)
+                answer = client.answer()
+                self.assertEqual((answer.status, answer.body), (status, b"ok"))
+                self.assertEqual(rig.backend.request().target, b"/next")
+                rig.backend.answer(OK)
+                self.assertEqual(client.answer().body, b"ok")
+
+    def test_a_backend_that_neither_switches_nor_refuses(self) -> None:
+        """S19: a success without a switch is 502, and its bytes are nobody's"""
+        for answer in (
+            OK,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\x81\x02hi",
+            b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+            SWITCH.replace(b"101 Switching Protocols", b"200 OK") + b"\x81\x02hi",
+            SWITCH.replace(b"101 Switching Protocols", b"299 Odd"),
+        ):
+            with variant(repr(answer[:60])):
+                rig = Rig(self)
+                client = rig.client()
+                client.send(HANDSHAKE + get(b"/next"))
+                rig.backend.request()
+                rig.backend.answer(answer)
+                refused = client.answer()
+                self.assertEqual(refused.status, 502)
+                self.assertNotIn(b"\x81\x02hi", refused.body)
+                self.assertEqual(rig.backend.connections[0].ending, "reset")
+                self.assertEqual(rig.entry()["error"], "bad_answer")
+                [request] = rig.backend.connections[1].requests()
+                self.assertEqual(request.target, b"/next")
 
     def test_a_switch_that_nobody_asked_for(self) -> None:
         """S25"""

@@ -296,8 +296,9 @@ class Bridge(Carrier, Outcome, Timed):
         if head.status == 101:
             self._switch(head, rest)
             return
-        if self.accept is not None and self.downstream.is_tunnel and head.status < 300:
-            # To a client of HTTP/2 that would be leave to go through.
+        if self.accept is not None and head.status < 300:
+            # The upgrade neither made nor refused: what follows could be read in two ways, and to a
+            # client of HTTP/2 it would be leave to go through.
             self.broken(bad_answer("upgrade", "The backend did not switch protocols."))
             return
         unwanted = self.pool.unwanted
