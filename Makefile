@@ -15,7 +15,8 @@ BALANCING ?=
 WARNINGS := -W error
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format docs docs-record bench bench-balancing soak build clean
+.PHONY: help run test lint types format docs docs-record dashboard screenshots
+.PHONY: bench bench-balancing soak build clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -43,6 +44,15 @@ docs: $(VENV)/.run  ## write the reference pages from the code
 docs-record: $(VENV)/.test  ## ask a daemon by every endpoint, for the reference's examples
 	$(BIN)/python -m docs.record
 	$(BIN)/python -m docs.generate
+
+dashboard:  ## build the dashboard's page anew from dashboard/
+	@command -v npm >/dev/null || { echo "The page is built by npm, which comes with Node.js (20.19 \
+	or newer); dashboard/README.md says how. What was built last is in the tree." >&2; exit 1; }
+	cd dashboard && npm ci && npm run build
+
+screenshots: $(VENV)/.test  ## take the pictures of the dashboard that are in docs/
+	@.ci/debian chromium=chromium pngquant=pngquant
+	$(BIN)/python -m docs.screenshots
 
 bench: $(VENV)/.bench  ## measure beside nginx and HAProxy: make bench BENCH="--rounds 3"
 	@.ci/debian nginx=nginx haproxy=haproxy wrk=wrk h2load=nghttp2-client

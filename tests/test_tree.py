@@ -46,8 +46,9 @@ def tree(file: Path) -> ast.Module:
 def text_files() -> Iterator[Path]:
     """All that belongs to the project and is text, by the endings it uses."""
     endings = {".py", ".pyi", ".md", ".yaml", ".yml", ".toml", ".cfg", ".txt", ".service", ".svg"}
-    skipped = {".git", ".venv", "build", "dist", "var", "results", "__pycache__"}
-    for folder in (ROOT, *(ROOT / name for name in (*CODE, "etc", "news"))):
+    endings |= {".ts", ".tsx", ".js", ".css", ".html", ".json"}
+    skipped = {".git", ".venv", "build", "dist", "var", "results", "__pycache__", "node_modules"}
+    for folder in (ROOT, *(ROOT / name for name in (*CODE, "dashboard", "etc", "news"))):
         found = folder.glob("*") if folder == ROOT else folder.rglob("*")
         for file in sorted(found):
             inside = file.relative_to(ROOT).parts

@@ -56,6 +56,12 @@ class Wheel(SynchronousTestCase):
         plugins = [name for name in self.names if name.startswith("twisted/")]
         self.assertEqual(plugins, ["twisted/plugins/veloflux_plugin.py"])
 
+    def test_brings_the_dashboard(self) -> None:
+        built = ROOT / "veloflux" / "control" / "dashboard" / "built"
+        files = {str(file.relative_to(ROOT)) for file in built.rglob("*") if file.is_file()}
+        self.assertTrue(files)
+        self.assertEqual(files - set(self.names), set())
+
     def test_says_that_it_is_typed(self) -> None:
         self.assertIn("veloflux/py.typed", self.names)
 

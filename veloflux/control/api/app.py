@@ -24,6 +24,8 @@ from veloflux.control.api.problem import Problem, refused
 from veloflux.control.api.site import AdminSite, Limits
 from veloflux.control.api.table import METRICS_ROWS, ROWS
 from veloflux.control.api.upgrade import Streams, Upgrades
+from veloflux.control.dashboard.front import Front
+from veloflux.control.dashboard.shelf import built
 from veloflux.control.metrics import Metrics
 from veloflux.control.services.errors import Refusal
 from veloflux.core.flow.exchange import KNOWN_METHODS
@@ -55,12 +57,9 @@ def admin_site(
     rows = (*rows, *documentation(rows, frame.in_thread))
     app = build(rows, frame, reactor)
     pages = Pages(admin.cors_origins)
-    gate = Gate(
-        Upgrades(app.resource(), streams, frame.guard, pages),
-        names,
-        pages,
-        counted(frame.services.metrics),
-    )
+    upgrades = Upgrades(app.resource(), streams, frame.guard, pages)
+    front = Front(upgrades, built())
+    gate = Gate(front, names, pages, counted(frame.services.metrics))
     return AdminSite(gate, reactor, Limits(rows))
 
 

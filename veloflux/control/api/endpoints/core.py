@@ -30,7 +30,7 @@ class Versions:
 
 
 def root(asked: Asked) -> Greeting:
-    """Say that this is VeloFlux, and its version."""
+    """Say that this is VeloFlux, and its version; a browser gets the dashboard."""
     return Greeting(f"VeloFlux {__version__}", __version__)
 
 
