@@ -55,7 +55,8 @@ class Claim:
 def _make(directory: str) -> None:
     parent = os.path.dirname(os.path.abspath(directory))
     if not os.path.isdir(directory):
-        os.makedirs(parent, exist_ok=True)
+        if not os.path.exists(parent):
+            os.makedirs(parent)
         os.mkdir(directory, 0o700)
         made = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
