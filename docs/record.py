@@ -81,6 +81,11 @@ def _exported(ask: Ask) -> Any:
     return ask("GET", "/api/config/export", None)["config"]
 
 
+def _transaction(ask: Ask) -> str:
+    found: str = ask("POST", "/api/config/transactions", {})["id"]
+    return found
+
+
 def _refresh(ask: Ask) -> Any:
     return {"refresh_token": ask("POST", "/api/auth/login", _LOGIN)["refresh_token"]}
 
@@ -110,6 +115,11 @@ CALLS: dict[str, Asking] = {
     "post_api_config_import": Asking(body=lambda ask: {"config": _exported(ask)}),
     "get_api_config_revisions_by_number_diff": Asking(query="?to=2"),
     "get_api_analytics": Asking(query="?period=1h&group_by=route"),
+    "post_api_config_transactions_by_id_commit": Asking({"id": _transaction}, body={}),
+    "get_api_config_transactions_by_id_diff": Asking({"id": _transaction}),
+    "put_api_config_transactions_by_id_changes": Asking(
+        {"id": _transaction}, body=lambda ask: {"config": _exported(ask)}
+    ),
     "post_api_auth_login": Asking(body=_LOGIN),
     "post_api_auth_refresh": Asking(body=_refresh),
     "put_api_profile": Asking(body={"first_name": "Ada"}, by=ADA),

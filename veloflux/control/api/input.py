@@ -1,9 +1,19 @@
 """What callers send: the models it is read into, and what is wrong with it when it is refused."""
 
+import re
 from collections.abc import Iterable
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from veloflux.control.services.errors import Fault, InvalidError
 
@@ -15,6 +25,21 @@ _WORDING = {
     "missing": "is needed",
     "extra_forbidden": "is not known here; take it out",
 }
+
+
+_MOMENT = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$"
+
+
+def _moment(value: object) -> object:
+    # Pydantic would take a number in a text for seconds since 1970.
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(_MOMENT, value, re.ASCII):
+        raise ValueError("is no time such as 2026-01-31T12:00:00Z (RFC 3339)")
+    return datetime.fromisoformat(value.upper())
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 
 
 class Input(BaseModel):

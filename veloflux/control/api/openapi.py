@@ -188,10 +188,8 @@ class _Schemas:
             ref_template=_REF,
             schema_generator=_Generator,
         )
-        self._found = {key: schema for (key, _), schema in found.items()}
-        self.components: Schema = rest.get("$defs", {})
-        for each in self.components.values():
-            each.pop("title", None)
+        self._found = {key: _tidied(schema) for (key, _), schema in found.items()}
+        self.components: Schema = _tidied(rest.get("$defs", {}))
         # A query's model is no schema of its own: its fields are parameters.
         self._queries = {
             key: self._resolved(schema)
@@ -212,6 +210,25 @@ class _Schemas:
         name = schema.get("$ref", "").rpartition("/")[2]
         found: Schema = self.components[name] if name else schema
         return found
+
+
+def _tidied(schema: Any, is_named: bool = True) -> Any:
+    """Leave out titles, which only repeat names, and the configuration's own formats: JSON Schema
+    has another `duration`."""
+    if isinstance(schema, list):
+        return [_tidied(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        # Whatever is called `title` under `properties` is a field.
+        key: _tidied(each, key not in ("properties", "$defs", "default", "examples"))
+        for key, each in schema.items()
+        if not (is_named and isinstance(each, str) and _is_odd(key, each))
+    }
+
+
+def _is_odd(key: str, value: str) -> bool:
+    return key == "title" or (key == "format" and value != "date-time")
 
 
 def _operation(part: _Part, schemas: _Schemas) -> Schema:
@@ -283,7 +300,8 @@ def _responses(part: _Part, schemas: _Schemas) -> Schema:
     if signature.answer is not None:
         written = {} if signature.is_bytes else schemas.of(f"{row.name} answer")
         success["content"] = {
-            media: {"schema": written if media == JSON else {"type": "string"}}
+            # A reader of YAML has an object, and not its text.
+            media: {"schema": {"type": "string"} if media.startswith("text/") else written}
             for media in row.produces
         }
     responses: Schema = {

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from veloflux.control.api.endpoint import Asked, Endpoint
-from veloflux.control.api.input import Paging
+from veloflux.control.api.input import Moment, Paging
 from veloflux.control.api.listing import Listing, listing
 from veloflux.control.services.audit import Outcome
 from veloflux.control.services.audit_log import AuditRecord, Wanted
@@ -22,7 +22,7 @@ class AuditQuery(Paging):
         "", max_length=256, description="Of this operation, such as `put_api_config`."
     )
     object: str = Field("", max_length=512, description="Of this path, and what is below it.")
-    since: AwareDatetime | None = Field(None, description="Written down then or later.")
+    since: Moment | None = Field(None, description="Written down then or later.")
 
 
 @dataclass(frozen=True, slots=True)

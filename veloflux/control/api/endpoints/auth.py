@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from veloflux.control.api import cookie
 from veloflux.control.api.endpoint import OPEN, SIGNED_IN, Asked, Endpoint, Reply
-from veloflux.control.api.input import Input, Paging
+from veloflux.control.api.input import Input, Moment, Paging
 from veloflux.control.api.listing import Listing, cut
 from veloflux.control.services.errors import ConflictError, SignInError, UnauthenticatedError
 from veloflux.control.services.identity.account import Account
@@ -25,6 +25,18 @@ _CONFIGURED = "The operator's name and password are in the configuration; change
 
 class Login(Input):
     """Who signs in: `email` or `username`, which is the same, and a password."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "required": [name],
+                    "properties": {name: {"type": "string"}, other: {"type": "null"}},
+                }
+                for name, other in (("email", "username"), ("username", "email"))
+            ]
+        }
+    )
 
     email: str | None = Field(None, max_length=1024)
     username: str | None = Field(None, max_length=1024)
@@ -68,7 +80,7 @@ class NewKey(Input):
     permissions: list[str] | None = Field(
         None, max_length=100, description="Some of yours; all of them when it is left out."
     )
-    expires_at: AwareDatetime | None = Field(
+    expires_at: Moment | None = Field(
         None, description="Within 366 days; in 90 days when it is left out."
     )
 

@@ -14,7 +14,9 @@ from veloflux.control.services.configuration import edits
 from veloflux.control.services.drains import Progress
 
 _REGION = {"region": {"type": ["string", "null"], "description": "Kept as the label `region`."}}
-_POOL = {"pool": {"type": "string", "description": "May be left out where there is one pool."}}
+_POOL = {
+    "pool": {"type": ["string", "null"], "description": "May be left out where there is one pool."}
+}
 _CHECK = {
     "health_check": {
         "type": ["object", "null"],
@@ -158,11 +160,14 @@ async def _progress(asked: Asked, id: str) -> Progress:
 
 
 _MORE: Any = {"has_dry_run": True, "problems": (409, 503)}
-_NEW: Any = {"status": 201, "also": (200,), "takes_key": True, **_MORE}
+_NEW: Any = {
+    "status": 201, "also": (200,), "takes_key": True, "has_dry_run": True,
+    "problems": (404, 409, 503),
+}  # fmt: skip
 _ONE = "/api/backends/{id}"
 
 ROWS = (
-    Endpoint("GET", "/api/backends", "pools:read", get_backends),
+    Endpoint("GET", "/api/backends", "pools:read", get_backends, problems=(404,)),
     Endpoint("POST", "/api/backends", "pools:write", add_backend, **_NEW),
     Endpoint("POST", "/api/pools/{name}/backends", "pools:write", add_to_pool, **_NEW),
     Endpoint("GET", _ONE, "pools:read", get_backend),

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from veloflux.control.api.endpoint import SIGNED_IN, Asked, Endpoint
-from veloflux.control.api.input import Input
+from veloflux.control.api.input import Input, Moment
 from veloflux.control.services import components
 from veloflux.control.services.alerts.alerts import Alert
 from veloflux.control.services.alerts.conditions import Severity
@@ -29,7 +29,7 @@ class LogQuery(Input):
     search: str = Field(
         "", max_length=200, description="In the message or the source, whatever the case."
     )
-    since: AwareDatetime | None = Field(None, description="Logged then or later.")
+    since: Moment | None = Field(None, description="Logged then or later.")
 
 
 class AlertQuery(Input):

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from veloflux.control.api.endpoint import Asked, Endpoint, Reply
 from veloflux.control.api.input import Input, Paging
 from veloflux.control.api.listing import Listing, cut
-from veloflux.control.services.identity.person import Changes
+from veloflux.control.services.identity.person import MAX_EMAIL, MIN_PASSWORD, Changes
 from veloflux.control.services.identity.users import User
 from veloflux.control.services.moments import moment
 from veloflux.control.services.principal import Role
@@ -24,11 +24,23 @@ class UserQuery(Paging):
     enabled: bool | None = Field(None, description="Those who may sign in, or may not.")
 
 
+# What the service asks of them, and says in its own words.
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_EMAIL: dict[str, Any] = {
+    "pattern": rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(\.{_LABEL})*$",
+    "maxLength": MAX_EMAIL,
+    "examples": ["ada@example.org"],
+}
+_PASSWORD: dict[str, Any] = {"minLength": MIN_PASSWORD}
+
+
 class NewUser(Input):
     """Somebody who shall be able to sign in."""
 
-    email: str = Field(description="What they sign in with; nobody else has it.")
-    password: str = Field(description="12 characters at least.")
+    email: str = Field(
+        description="What they sign in with; nobody else has it.", json_schema_extra=_EMAIL
+    )
+    password: str = Field(description="12 characters at least.", json_schema_extra=_PASSWORD)
     role: Role
     first_name: str = ""
     last_name: str = ""
@@ -37,8 +49,8 @@ class NewUser(Input):
 class UserChange(Input):
     """What changes; the rest stays."""
 
-    email: str | None = None
-    password: str | None = None
+    email: str | None = Field(None, json_schema_extra=_EMAIL)
+    password: str | None = Field(None, json_schema_extra=_PASSWORD)
     role: Role | None = None
     first_name: str | None = None
     last_name: str | None = None
