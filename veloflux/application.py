@@ -61,6 +61,7 @@ from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import HEALTH_CHECK_DURATION
 from veloflux.core.model.node import Admin, Node
 from veloflux.core.model.tls import ListenerTls
+from veloflux.core.policy.reach import Reach
 from veloflux.edge import names
 from veloflux.edge.cover import Cover
 from veloflux.edge.terms import Terms
@@ -110,7 +111,7 @@ def build(reactor: Any, path: str) -> Daemon:
     def aside(work: Callable[[], _Result]) -> Deferred[_Result]:
         return in_thread(lambda: _yielding(work))
 
-    names.install(reactor)
+    remembered = names.install(reactor)
     sockets = Sockets()
     sockets.bind([listener.address for listener in node.snapshot.listeners], node.workers)
     supervisor = Supervisor(reactor, Processes(reactor, lambda: rollout.node.log_level), sockets)
@@ -154,6 +155,7 @@ def build(reactor: Any, path: str) -> Daemon:
 
     def applied(node: Node) -> None:
         snapshot = replace(node.snapshot, version=supervisor.version)
+        remembered.reach = Reach(snapshot.backend_networks, snapshot.own_addresses)
         probes.configure(snapshot)
         metrics.configure(snapshot)
         observatory.configure(snapshot)

@@ -1,7 +1,9 @@
 """Nodes as a configuration file can make them, for properties."""
 
+from dataclasses import replace
 from typing import get_args
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from veloflux.core.model.address import Address
@@ -17,6 +19,7 @@ from veloflux.core.model.traffic import (
     AccessLog,
     Algorithm,
     Backend,
+    BackendNetworks,
     HeaderEdits,
     HealthCheck,
     Keepalive,
@@ -29,6 +32,7 @@ from veloflux.core.model.traffic import (
     Snapshot,
     Timeouts,
 )
+from veloflux.core.policy.reach import Reach
 
 percents = st.integers(0, 100)
 networks = st.sets(st.sampled_from(("10.0.0.0/8", "192.0.2.7/32", "fd00::/8", "0.0.0.0/0"))).map(
@@ -311,9 +315,13 @@ def nodes(draw: st.DrawFn) -> Node:
         password=draw(texts | st.sampled_from(("1234", "true", "null", "~", "${X}", "$${", "1e3"))),
         insecure_admin=draw(st.booleans()),
         cors_origins=draw(st.sampled_from(((), ("https://a.example", "http://[::1]:80")))),
+        backend_networks=BackendNetworks(deny=draw(st.sampled_from(((), ("192.0.2.0/30",))))),
     )
     metrics = draw(st.none() | st.just(Address("0.0.0.0", 9100)))
     taken = frozenset((admin.address, *([] if metrics is None else [metrics])))
+    snapshot = draw(snapshots(taken))
+    reach = Reach(admin.backend_networks, (admin.address,))
+    assume(all(reach.admits(each.address) for pool in snapshot.pools for each in pool.backends))
     return Node(
         workers=draw(st.integers(1, 1024)),
         data_dir=draw(st.sampled_from(("/var/lib/veloflux", "/srv/a b", "/1"))),
@@ -321,5 +329,9 @@ def nodes(draw: st.DrawFn) -> Node:
         metrics_address=metrics,
         authority=draw(st.sampled_from(("store", "file"))),
         log_level=draw(st.sampled_from(("debug", "info", "warn", "error", "critical"))),
-        snapshot=draw(snapshots(taken)),
+        snapshot=replace(
+            snapshot,
+            backend_networks=admin.backend_networks,
+            own_addresses=(admin.address,),
+        ),
     )

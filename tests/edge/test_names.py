@@ -10,6 +10,8 @@ from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from veloflux.core.model.traffic import BackendNetworks
+from veloflux.core.policy.reach import Reach
 from veloflux.edge.names import KEEP_S, MAX_ADDRESSES, REFRESH_S, RETRY_S, RememberedNames
 
 NAME = "app.example"
@@ -55,6 +57,19 @@ class NamesTests(SynchronousTestCase):
     def hear(self, event: LogEvent) -> None:
         if event["log_namespace"] == "veloflux.edge.names.RememberedNames":
             self.said.append(event)
+
+    def test_gives_no_address_where_no_backend_may_be(self) -> None:
+        """F1: also when a name leads elsewhere than when it was looked at before."""
+        self.names.reach = Reach(BackendNetworks())
+        first = self.resolve()
+        metadata = IPv4Address("TCP", "169.254.169.254", 80)
+        self.asked[0].callback([metadata, address(1)])
+        self.assertEqual(first.answer, [address(1)])
+        self.assertIn("169.254.169.254", str(self.said[-1]["refused"]))
+        self.clock.advance(REFRESH_S)
+        self.resolve()
+        self.asked[1].callback([metadata])
+        self.assertEqual(self.resolve().answer, [])
 
     def resolve(self, name: str = NAME, port: int = 80) -> Receiver:
         receiver = Receiver()

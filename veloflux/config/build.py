@@ -62,6 +62,7 @@ def build(
             insecure_admin=configuration.admin.insecure_admin,
             cors_origins=tuple(configuration.admin.cors_origins),
             tls=_admin_tls(configuration.admin, shelf),
+            backend_networks=_networks(configuration.admin.backend_networks),
         ),
         metrics_address=configuration.metrics.address,
         log_level=configuration.logging.level,
@@ -93,7 +94,13 @@ def _snapshot(
         access_log=None if access is None else _access_log(access, shelf.directory),
         tracing=configuration.logging.tracing,
         revision=revision,
+        backend_networks=_networks(configuration.admin.backend_networks),
+        own_addresses=(configuration.admin.address,),
     )
+
+
+def _networks(networks: schema.BackendNetworks) -> traffic.BackendNetworks:
+    return traffic.BackendNetworks(tuple(networks.allow), tuple(networks.deny))
 
 
 def _access_log(log: schema.AccessLog, directory: str) -> traffic.AccessLog:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from veloflux.config import draft
 from veloflux.config.checks.balancing import balancing
 from veloflux.config.checks.listening import listening
+from veloflux.config.checks.reaching import reaching
 from veloflux.config.checks.routing import routing
 from veloflux.config.checks.secrecy import secrecy
 from veloflux.config.explain import explain
@@ -35,7 +36,7 @@ def examine(
 def check(values: object, part: draft.Draft, shelf: Shelf, now: datetime) -> list[Finding]:
     """Say what is wrong or doubtful across what is right for itself."""
     findings: list[Finding] = []
-    doubts = (listening(part), balancing(part), routing(part))
+    doubts = (listening(part), balancing(part), reaching(part), routing(part))
     for more in (unavailable(values), *doubts, secrecy(part, shelf, now)):
         findings += islice(more, MAX_PROBLEMS)
     return findings

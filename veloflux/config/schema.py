@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from veloflux.config.fields import FilledText, ListenAddress, Text
+from veloflux.config.http_fields import Network
 from veloflux.config.listeners import Listener
 from veloflux.config.policies import Origin
 from veloflux.config.pools import Pool
@@ -12,6 +13,7 @@ from veloflux.config.routes import Route
 from veloflux.config.section import Section, option
 from veloflux.config.tls import ListenerTls
 from veloflux.config.wording import kind, quote
+from veloflux.core.model import traffic
 
 MAX_WORKERS = 1024
 
@@ -56,6 +58,22 @@ def _page_origin(text: str) -> str:
 PageOrigin = Annotated[Origin, AfterValidator(_page_origin)]
 
 
+class BackendNetworks(Section):
+    """Where backends may be, whoever adds them. Names are judged by the addresses they lead to,
+    each time; the admin listener itself is never a backend."""
+
+    allow: list[Network] = option([], "Nowhere else; empty: anywhere.", max_length=10_000)
+    deny: list[Network] = option(
+        list(traffic.BackendNetworks().deny),
+        "Nowhere here. The default keeps out cloud metadata, link-local, unspecified and multicast "
+        "addresses.",
+        max_length=10_000,
+    )
+
+
+_EVERYWHERE = BackendNetworks()
+
+
 class Admin(Section):
     """The listener for the admin API and `/metrics`."""
 
@@ -79,6 +97,9 @@ class Admin(Section):
         [], "Other origins whose pages may use the API, each by its name: none stands for several."
     )
     tls: ListenerTls | None = option(None, "null: clear text.")
+    backend_networks: BackendNetworks = Field(
+        default_factory=lambda: _EVERYWHERE, description="Where backends may be."
+    )
 
 
 class Metrics(Section):

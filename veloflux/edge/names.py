@@ -29,6 +29,8 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
+from veloflux.core.policy.reach import Reach
+
 REFRESH_S = 10.0
 KEEP_S = 600.0
 RETRY_S = 1.0
@@ -50,6 +52,7 @@ class _Name:
     ask_at: float = 0.0
     is_asked_for: bool = False
     is_lost: bool = False
+    is_refused: bool = False
     waiting: list[IResolutionReceiver] = field(default_factory=list)
 
 
@@ -71,6 +74,8 @@ class RememberedNames:
     _log = Logger()
 
     def __init__(self, look_up: LookUp, now: Callable[[], float]) -> None:
+        # Where connections may go; None: anywhere.
+        self.reach: Reach | None = None
         self._look_up = look_up
         self._now = now
         self._names: dict[tuple[str, int], _Name] = {}
@@ -92,7 +97,7 @@ class RememberedNames:
             self._ask(name, hostName, portNumber)
         is_known = name.addresses and now < name.use_until
         if is_known or not name.is_asked_for:
-            _deliver(name.addresses if is_known else (), resolutionReceiver)
+            self._deliver(name.addresses if is_known else (), resolutionReceiver, name, hostName)
         else:
             name.waiting.append(resolutionReceiver)
         return resolution
@@ -122,7 +127,8 @@ class RememberedNames:
             self._found(name, host)
         waiting, name.waiting = name.waiting, []
         for receiver in waiting:
-            _deliver(name.addresses if now < name.use_until else (), receiver)
+            found = name.addresses if now < name.use_until else ()
+            self._deliver(found, receiver, name, host)
 
     def _lost(self, name: _Name, host: str, why: object) -> None:
         if not name.is_lost:
@@ -139,11 +145,26 @@ class RememberedNames:
             name.is_lost = False
             self._log.info("the name {host} can be resolved again", host=host)
 
-
-def _deliver(addresses: Sequence[IAddress], receiver: IResolutionReceiver) -> None:
-    for address in addresses:
-        receiver.addressResolved(address)
-    receiver.resolutionComplete()
+    def _deliver(
+        self, addresses: Sequence[IAddress], receiver: IResolutionReceiver, name: _Name, host: str
+    ) -> None:
+        """Give those that may be used, at each time: what a name leads to changes."""
+        refused = []
+        for address in addresses:
+            assert isinstance(address, IPv4Address | IPv6Address)
+            if self.reach is None or self.reach.admits_ip(address.host, address.port):
+                receiver.addressResolved(address)
+            else:
+                refused.append(address.host)
+        if refused and not name.is_refused:
+            self._log.error(
+                "the name {host} leads to {refused}, where no backend may be; see "
+                "admin.backend_networks",
+                host=host,
+                refused=", ".join(refused),
+            )
+        name.is_refused = bool(refused)
+        receiver.resolutionComplete()
 
 
 class _Thread(Thread):
@@ -162,7 +183,7 @@ class _Threads(ThreadPool):
     threadFactory = _Thread
 
 
-def install(reactor: Any) -> None:
+def install(reactor: Any) -> RememberedNames:
     """Make a reactor look names up by the system's resolver, and remember them."""
     threads = _Threads(0, _THREADS, "names")
     threads.start()
@@ -170,7 +191,9 @@ def install(reactor: Any) -> None:
     def look_up(host: str, port: int) -> Deferred[list[IAddress]]:
         return deferToThreadPool(reactor, threads, _addresses, host, port)
 
-    reactor.installNameResolver(RememberedNames(look_up, reactor.seconds))
+    remembered = RememberedNames(look_up, reactor.seconds)
+    reactor.installNameResolver(remembered)
+    return remembered
 
 
 def _addresses(host: str, port: int) -> list[IAddress]:

@@ -24,6 +24,7 @@ from veloflux.core.model.traffic import AccessLog as AccessLogModel
 from veloflux.core.model.traffic import Listener as ListenerModel
 from veloflux.core.model.traffic import Snapshot
 from veloflux.core.policy.limit import Memory
+from veloflux.core.policy.reach import Reach
 from veloflux.core.policy.route import Table
 from veloflux.edge import names
 from veloflux.edge.access_log import AccessLog
@@ -106,8 +107,8 @@ class Service:
         self._watch.clock = reactor
         self._plane.start()
         self._watch.start(LAG_SAMPLE_S, now=False)
-        if hasattr(reactor, "installNameResolver"):
-            names.install(reactor)
+        can_look_up = hasattr(reactor, "installNameResolver")
+        self._names = names.install(reactor) if can_look_up else None
 
     @property
     def on_ejected(self) -> Callable[[str, str, float, str], None]:
@@ -194,6 +195,8 @@ class Service:
         )
         self._waste.extend(plane.table.hosts())
         plane.table = prepared.table
+        if self._names is not None:
+            self._names.reach = Reach(snapshot.backend_networks, snapshot.own_addresses)
         plane.version, plane.revision = version, snapshot.revision
         plane.tracing = self._trace_bits if snapshot.tracing else None
         self._waste.extend(self._lanes.values())

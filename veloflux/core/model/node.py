@@ -5,7 +5,7 @@ from typing import Literal
 
 from veloflux.core.model.address import Address
 from veloflux.core.model.tls import ListenerTls
-from veloflux.core.model.traffic import Snapshot
+from veloflux.core.model.traffic import BACKEND_NETWORKS, BackendNetworks, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Admin:
     insecure_admin: bool = False
     cors_origins: tuple[str, ...] = ()
     tls: ListenerTls | None = None
+    backend_networks: BackendNetworks = BACKEND_NETWORKS
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,6 +215,25 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendNetworks:
+    """Where backends may be: nowhere in `deny`, and in `allow` alone if that is not empty."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = (
+        "169.254.0.0/16",
+        "fe80::/10",
+        "fd00:ec2::254/128",
+        "0.0.0.0/8",
+        "::/128",
+        "224.0.0.0/4",
+        "ff00::/8",
+    )
+
+
+BACKEND_NETWORKS = BackendNetworks()
+
+
+@dataclass(frozen=True, slots=True)
 class AccessLog:
     """Where access lines go: `path` None is standard output."""
 
@@ -229,7 +248,8 @@ class Snapshot:
 
     `workers` is how many processes share each listener's `max_connections`; `access_log` None
     means that none is written. `secret` signs what clients bring back; it is the node's, and no
-    part of its configuration. With `tracing`, requests that belong to no trace begin one.
+    part of its configuration. With `tracing`, requests that belong to no trace begin one. At
+    `own_addresses`, where the daemon is administered, there is no backend.
     """
 
     version: int
@@ -241,3 +261,5 @@ class Snapshot:
     tracing: bool = False
     secret: bytes = field(default=b"", repr=False)
     revision: int = 0
+    backend_networks: BackendNetworks = BACKEND_NETWORKS
+    own_addresses: tuple[Address, ...] = ()
