@@ -8,7 +8,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from veloflux.control.services.feed import KEPT, MANY, TICK_S, Event, Feed, Item, Scope, Topic
+from veloflux.control.services.feed import (
+    KEPT,
+    KEPT_BYTES,
+    MANY,
+    TICK_S,
+    Event,
+    Feed,
+    Item,
+    Scope,
+    Topic,
+)
 
 
 class Watcher:
@@ -348,6 +358,23 @@ class Resync(Case):
         for seq in (0, 1, -1, 10**6):
             self.feed.resync(self.watcher, "backends", seq)
             self.assertEqual(self.watcher.types(), ["backends"], seq)
+
+    def test_keeps_so_many_bytes_at_most(self) -> None:
+        """A large configuration's state is megabytes, every few seconds."""
+        self.states = {"a" * (KEPT_BYTES // 3): "healthy"}
+        self.feed.watch(self.watcher, "backends")
+        for _ in range(4):
+            self.feed.force(["backends"])
+        self.watcher.read()
+        self.feed.resync(self.watcher, "backends", 2)
+        self.assertEqual([each["seq"] for each in self.watcher.read()], [3, 4])
+        self.feed.resync(self.watcher, "backends", 1)
+        self.assertEqual([each["seq"] for each in self.watcher.read()], [4])
+        self.states = {"a" * KEPT_BYTES: "healthy"}
+        self.feed.force(["backends"])
+        self.watcher.read()
+        self.feed.resync(self.watcher, "backends", 4)
+        self.assertEqual([each["seq"] for each in self.watcher.read()], [5])
 
     def test_is_for_what_is_watched(self) -> None:
         self.assertRaises(KeyError, self.feed.resync, self.watcher, "backends", 0)

@@ -5,10 +5,12 @@ import struct
 import msgspec
 import txaio
 from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from veloflux.control.services.feed import Feed, Topic
 from veloflux.control.services.identity.identity import Standing
@@ -47,6 +49,8 @@ def frames(raw: bytes) -> list[tuple[int, bytes]]:
         start = 2
         if length == 126:
             (length,), start = struct.unpack("!H", raw[2:4]), 4
+        elif length == 127:
+            (length,), start = struct.unpack("!Q", raw[2:10]), 10
         found.append((opcode, raw[start : start + length]))
         raw = raw[start + length :]
     return found
@@ -57,7 +61,8 @@ class Case(SynchronousTestCase):
         self.clock = Clock()
         # Autobahn's timers go by the process's reactor, whatever its factory is given.
         self.patch(txaio.config, "loop", self.clock)
-        topic = Topic("status", "status", None, 10.0, lambda scope: {"ok": True})
+        self.state: object = True
+        topic = Topic("status", "status", None, 10.0, lambda scope: {"ok": self.state})
         self.feed = Feed([topic], self.clock, lambda: 1e9)
         self.found: Standing = "good"
         self.sockets = Watchers(self.feed, self, self.clock, lambda: 1e9)
@@ -70,9 +75,11 @@ class Case(SynchronousTestCase):
     async def standing(self, by: Principal) -> Standing:
         return self.found
 
-    def connect(self, principal: Principal | None = VIEWER) -> tuple[Socket, StringTransport]:
+    def connect(
+        self, principal: Principal | None = VIEWER, transport: StringTransport | None = None
+    ) -> tuple[Socket, StringTransport]:
         """A connection that was let in; its answer to the handshake is read."""
-        transport = StringTransport()
+        transport = transport or StringTransport()
         socket = self.sockets.expect("127.0.0.1", principal, "status", None)
         socket.makeConnection(transport)
         transport.registerProducer(socket, True)
@@ -121,6 +128,15 @@ class Watching(Case):
         self.socket.dataReceived(frame(TEXT, b'{"type":"auth","token":"good"}'))
         self.assertEqual([opcode for opcode, _ in self.read()], [TEXT, TEXT])
 
+    def test_goes_over_any_tls(self) -> None:
+        """Autobahn believes that Twisted's own is all there is."""
+        transport = StringTransport()
+        directlyProvides(transport, ISSLTransport)
+        self.socket, self.transport = self.connect(transport=transport)
+        self.assertEqual([opcode for opcode, _ in self.read()], [TEXT, TEXT])
+        self.socket.session.close(1001, "")
+        self.assertEqual(self.closed(), 1001)
+
     def test_sends_one_prepared_frame_to_many(self) -> None:
         _, other = self.connect()
         self.read()
@@ -138,6 +154,19 @@ class Watching(Case):
         self.socket.resumeProducing()
         [(_, body)] = self.read()
         self.assertEqual(msgspec.json.decode(body)["skipped"], 1)
+
+    def test_sends_more_than_it_takes(self) -> None:
+        """What is limited is what watchers may say."""
+        self.state = "x" * 100_000
+        self.read()
+        self.socket.pauseProducing()
+        for _ in range(2):
+            self.feed.force(["status"])
+        self.socket.resumeProducing()
+        self.feed.force(["status"])
+        bodies = [msgspec.json.decode(body) for _, body in self.read()]
+        self.assertEqual([body.get("skipped", 0) for body in bodies], [1, 0])
+        self.assertEqual({body["data"]["ok"] for body in bodies}, {self.state})
 
 
 class Closing(Case):

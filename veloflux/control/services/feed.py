@@ -24,8 +24,8 @@ TICK_S = 0.25
 MIN_PERIOD_S, MAX_PERIOD_S = 1.0, 60.0
 # When more objects than this change at once, all of the topic says it shorter.
 MANY = 100
-# What was sent, kept for watchers that missed some of it.
-KEPT = 64
+# What was sent, kept for watchers that missed some of it: so many, of so many bytes in all.
+KEPT, KEPT_BYTES = 64, 1 << 19
 # Watchers that are served in one turn of the loop.
 SLICE = 25
 
@@ -120,9 +120,16 @@ class _Group:
     due: float
     seq: int = 0
     watchers: dict[Watcher, None] = field(default_factory=dict)
-    kept: deque[Item] = field(default_factory=lambda: deque(maxlen=KEPT))
+    kept: deque[Item] = field(default_factory=deque)
+    kept_bytes: int = 0
     end: Callable[[], None] | None = None
     is_reading: bool = False
+
+    def keep(self, item: Item) -> None:
+        self.kept.append(item)
+        self.kept_bytes += len(item.payload)
+        while len(self.kept) > KEPT or self.kept_bytes > KEPT_BYTES:
+            self.kept_bytes -= len(self.kept.popleft().payload)
 
 
 class Feed:
@@ -293,7 +300,7 @@ class Feed:
     def _next(self, group: _Group, event: Event, *, forced: bool = False) -> Item:
         group.seq += 1
         item = self._item(group, event, forced=forced)
-        group.kept.append(item)
+        group.keep(item)
         return item
 
     def _item(self, group: _Group, event: Event, *, forced: bool = False) -> Item:
@@ -321,6 +328,7 @@ class Feed:
                     watcher.take(item)
             if not watchers:
                 self._outgoing.popleft()
+                item.frame = None  # what is kept is there once
         if self._outgoing:
             self._slice_call = self._clock.callLater(0, self._slice)
 

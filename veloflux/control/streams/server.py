@@ -11,8 +11,16 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITCPTransport,
+)
 from twisted.logger import Logger
+from twisted.python.components import proxyForInterface
 from zope.interface import implementer
 
 from veloflux.control.services.feed import Feed, Item
@@ -32,12 +40,25 @@ CLOSE_S = 5
 _log = Logger()
 
 
+class _Way(ITCPTransport, IConsumer):
+    """What a socket needs of what carries it."""
+
+
+class _Unbound(proxyForInterface(_Way)):  # type: ignore[misc]  # a class that is made
+    """A TLS transport that does not say so: Autobahn would ask it for a channel binding, which is
+    for WAMP, and which no TLS but Twisted's own can give it."""
+
+
 @implementer(IPushProducer)
 class Socket(WebSocketServerProtocol):
     """One watcher's connection."""
 
     factory: "Watchers"
     session: Session
+
+    def makeConnection(self, transport: Any) -> None:
+        is_secure = ISSLTransport.providedBy(transport)
+        super().makeConnection(_Unbound(transport) if is_secure else transport)
 
     def onConnect(self, request: Any) -> None:
         """All was asked before: whoever comes here may."""
@@ -62,8 +83,9 @@ class Socket(WebSocketServerProtocol):
         self.factory.gone(self)
 
     def write(self, item: Item, payload: bytes) -> None:
+        # Not by `sendMessage`, which holds what is sent to the limit of what is read.
         if payload is not item.payload:
-            self.sendMessage(payload)
+            self.sendPreparedMessage(self.factory.prepareMessage(payload))
             return
         if item.frame is None:
             item.frame = self.factory.prepareMessage(payload)
