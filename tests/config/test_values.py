@@ -123,13 +123,12 @@ REFUSED: tuple[tuple[str, str, str], ...] = (
     (SMALLEST + f"admin: {{password: {'x' * 1025}}}\n", "password", "too long"),
     (with_backend("labels: {version: 1.10}"), "version", "put it in quotes"),
     (with_backend('labels: {zone: "a\\nb"}'), "zone", "control character"),
-    (SMALLEST.replace("- address: 127.0.0.1:9001", "[]"), "backends", "at least 1 is needed"),
 )  # fmt: skip
 
 
 class Values(SynchronousTestCase):
     def test_that_are_wrong_are_refused_with_the_way_out(self) -> None:
-        """C2: weights, ports, timeouts, sizes, hosts, paths, header fields, empty pools."""
+        """C2: weights, ports, timeouts, sizes, hosts, paths, header fields."""
         for text, key, what in REFUSED:
             with self.subTest(text):
                 error = self.assertRaises(ConfigError, loaded, text)
@@ -155,6 +154,14 @@ class Values(SynchronousTestCase):
         ):
             with self.subTest(text):
                 self.assertEqual(loaded(text).warnings, ())
+
+    def test_a_pool_may_wait_for_its_backends(self) -> None:
+        """It is served, with 503, and pointed out: it may be meant, or forgotten."""
+        found = loaded(SMALLEST.replace("- address: 127.0.0.1:9001", "[]"))
+        self.assertEqual([pool.backends for pool in found.node.snapshot.pools], [()])
+        [advice] = found.warnings
+        self.assertEqual(advice.path, "pools[0].backends")
+        self.assertIn("has none", advice.message)
 
     def test_framing_fields_cannot_be_edited(self) -> None:
         """Hop-by-hop and framing fields are the proxy's own (RFC 9110, section 7.6.1)."""

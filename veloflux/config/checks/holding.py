@@ -20,7 +20,7 @@ def holding(pool: Pool, loc: Loc) -> Iterator[Finding]:
             f"{' or '.join(sorted(KEYED))}",
             "advice",
         )
-    if all(backend.backup for backend in pool.backends):
+    if pool.backends and all(backend.backup for backend in pool.backends):
         yield Finding(
             (*loc, "backends"),
             f"all of {quote(pool.name)} are backups; leave backup out of those used first",
