@@ -7,7 +7,7 @@ from tests.control.test_exposition import read
 from veloflux.control.metrics import MAX_LINES, Families, Metrics, lines_of
 from veloflux.core.model import metrics as families
 from veloflux.core.model.address import Address
-from veloflux.core.model.metrics import Distribution, Sample, Tally
+from veloflux.core.model.metrics import Distribution, Sample, Tally, sparse
 from veloflux.core.model.traffic import Backend, Pool, Route, Snapshot
 
 REQUESTS = families.HTTP_REQUESTS.name
@@ -46,7 +46,7 @@ class MergeTests(MetricsTestCase):
         counts = (1,) + (0,) * len(families.LATENCY_BOUNDS)
         slow = (0,) * len(families.LATENCY_BOUNDS) + (2,)
         for worker, each in enumerate((counts, counts, slow)):
-            tally = Tally((), (Distribution(DURATION, ("app",), each, 1.5),))
+            tally = Tally((), (Distribution(DURATION, ("app",), sparse(each), 1.5),))
             self.metrics.merge(worker, tally)
         self.assertEqual(self.value(f"{DURATION}_bucket", route="app", le="0.0005"), 2)
         self.assertEqual(self.value(f"{DURATION}_count", route="app"), 4)
@@ -55,7 +55,7 @@ class MergeTests(MetricsTestCase):
     def test_finer_counts_fold_into_the_buckets_that_are_shown(self) -> None:
         """Each finer bucket in the one it is part of, none lost."""
         counts = tuple(range(1, len(families.LATENCY_BOUNDS) + 2))
-        self.metrics.merge(0, Tally((), (Distribution(DURATION, ("app",), counts, 1.0),)))
+        self.metrics.merge(0, Tally((), (Distribution(DURATION, ("app",), sparse(counts), 1.0),)))
         below = 0
         for bound, count in zip((*families.LATENCY_BOUNDS, None), counts, strict=True):
             below += count
@@ -105,9 +105,8 @@ class LimitTests(MetricsTestCase):
 
     def test_counts_as_other_what_is_too_much_and_says_so(self) -> None:
         self.metrics = Metrics(lambda: tuple, at_once, max_lines=40)
-        counts = (1,) + (0,) * len(families.LATENCY_BOUNDS)
         for route in ("a", "b", "c", "d", "a"):
-            self.metrics.merge(0, Tally((), (Distribution(DURATION, (route,), counts, 1.0),)))
+            self.metrics.merge(0, Tally((), (Distribution(DURATION, (route,), {0: 1}, 1.0),)))
         for route, count in (("a", 2), ("b", 1), ("c", None), ("other", 2)):
             self.assertEqual(self.value(f"{DURATION}_count", route=route), count)
         self.assertEqual(self.value(families.METRICS_DROPPED.name, family=DURATION), 2)

@@ -64,7 +64,7 @@ class UpTests(SynchronousTestCase):
     def test_every_message_comes_back(self) -> None:
         tally = Tally(
             samples=(Sample("veloflux_connections", ("downstream", "web"), 2.0),),
-            distributions=(Distribution("veloflux_reactor_lag_seconds", (), (1, 0, 2), 0.5),),
+            distributions=(Distribution("veloflux_reactor_lag_seconds", (), {0: 1, 2: 2}, 0.5),),
         )
         for message in (
             messages.Hello(42),

@@ -6,8 +6,8 @@ run: each tally carries all of its worker's gauges, and they go with it.
 
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from itertools import pairwise
-from operator import add
+from math import inf
+from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
@@ -23,17 +23,22 @@ MAX_LINES = 200_000
 OTHER = "other"
 
 _FAMILIES = {family.name: family for family in metrics.FAMILIES}
-# Where the buckets of each family begin and end among its finer bounds.
-_EDGES = {
-    family.name: (0, *(family.bounds.index(bound) + 1 for bound in family.buckets), None)
-    for family in metrics.FAMILIES
+_GAUGES = frozenset(family.name for family in metrics.FAMILIES if family.kind == "gauge")
+# In which bucket of the page each one is that a histogram is counted by.
+_SHOWN = {
+    family.name: [bisect_left(family.buckets, bound) for bound in (*family.bounds, inf)]
     if family.bounds
+    else range(len(family.buckets) + 1)
+    for family in metrics.FAMILIES
 }
 # The labels whose values the configuration chooses: their series go when the thing is gone.
 _CONFIGURED = ("route", "pool", "backend", "listener")
 
 Families = Iterable[tuple[Family, Mapping[Labels, Value]]]
 _Values = dict[str, dict[Labels, Value]]
+_Numbers = dict[str, dict[Labels, float]]
+_Shown = tuple[tuple[int, ...], float]
+_NONE: dict[Labels, float] = {}
 
 
 class Metrics:
@@ -52,47 +57,56 @@ class Metrics:
         self._max_lines = max_lines
         self._own = own
         self._in_thread = in_thread
-        self._sums: _Values = {}
-        self._gauges: dict[int, _Values] = {}
+        self._counters: _Numbers = {}
+        self._histograms: dict[str, dict[Labels, _Shown]] = {}
+        self._gauges: dict[int, _Numbers] = {}
         self._configured: dict[str, frozenset[str]] = dict.fromkeys(_CONFIGURED, frozenset())
         self._leaving: dict[str, frozenset[str]] = {}
         self._waiting: list[Deferred[bytes]] | None = None
 
     def merge(self, worker: int, tally: Tally) -> None:
         """Take what a worker counted since its last tally, and all its gauges."""
-        gauges: _Values = {}
+        gauges: _Numbers = {}
+        counters = self._counters
         for sample in tally.samples:
-            if _FAMILIES[sample.family].kind == "gauge":
-                gauges.setdefault(sample.family, {})[sample.labels] = sample.value
-            else:
+            family, labels, value = sample
+            if family in _GAUGES:
+                gauges.setdefault(family, {})[labels] = value
+                continue
+            values = counters.get(family, _NONE)
+            before = values.get(labels)
+            if before is None:
                 self.add(sample)
+            else:
+                values[labels] = before + value
         for distribution in tally.distributions:
             self.add_distribution(distribution)
         self._gauges[worker] = gauges
 
     def add(self, sample: Sample) -> None:
         """Add to a counter."""
-        values, labels = self._series(sample.family, sample.labels)
-        values[labels] = _number(values.get(labels, 0.0)) + sample.value
+        values = self._counters.setdefault(sample.family, {})
+        labels = self._room(values, sample.family, sample.labels)
+        values[labels] = values.get(labels, 0.0) + sample.value
 
     def add_distribution(self, distribution: Distribution) -> None:
         """Add to a histogram."""
-        values, labels = self._series(distribution.family, distribution.labels)
-        counts = _shown(_FAMILIES[distribution.family], distribution.counts)
+        family, labels, more, seconds = distribution
+        values = self._histograms.setdefault(family, {})
         before = values.get(labels)
         if before is None:
-            values[labels] = (counts, distribution.sum)
-        else:
-            assert isinstance(before, tuple)
-            # A new tuple, not a changed list: the page may be written from it at this moment.
-            counts = tuple(map(add, before[0], counts))
-            values[labels] = (counts, before[1] + distribution.sum)
+            labels = self._room(values, family, labels)
+            before = values.get(labels) or ((0,) * (len(_FAMILIES[family].buckets) + 1), 0.0)
+        counts, shown = list(before[0]), _SHOWN[family]
+        for place, count in more.items():
+            counts[shown[place]] += count
+        # A new tuple, not a changed list: the page may be written from it at this moment.
+        values[labels] = (tuple(counts), before[1] + seconds)
 
     def observe(self, family: Family, labels: Labels, value: float) -> None:
         """Add one observation to a histogram."""
-        counts = [0] * (len(family.buckets) + 1)
-        counts[bisect_left(family.buckets, value)] = 1
-        self.add_distribution(Distribution(family.name, labels, tuple(counts), value))
+        place = bisect_left(family.bounds or family.buckets, value)
+        self.add_distribution(Distribution(family.name, labels, {place: 1}, value))
 
     def forget(self, worker: int) -> None:
         """Drop the gauges of a worker that is gone."""
@@ -118,22 +132,25 @@ class Metrics:
 
     def sums(self, family: Family) -> Mapping[Labels, Value]:
         """A counter's or histogram's sums by labels, as they are now; not to be changed."""
-        return self._sums.get(family.name, {})
+        found: Mapping[str, Mapping[Labels, Value]] = (
+            self._histograms if family.kind == "histogram" else self._counters
+        )
+        return found.get(family.name, {})
 
     def _drop(self, label: str, gone: frozenset[str]) -> None:
-        for name, values in self._sums.items():
+        sums: dict[str, dict[Labels, Any]] = {**self._counters, **self._histograms}
+        for name, values in sums.items():
             if label in _FAMILIES[name].labels:
                 place = _FAMILIES[name].labels.index(label)
                 for labels in [labels for labels in values if labels[place] in gone]:
                     del values[labels]
 
-    def _series(self, name: str, labels: Labels) -> tuple[dict[Labels, Value], Labels]:
+    def _room(self, values: Mapping[Labels, Any], name: str, labels: Labels) -> Labels:
         """Where to count these labels: under themselves, or under `other` when there are many."""
-        values = self._sums.setdefault(name, {})
         if labels in values or len(values) < self._max_lines // lines_of(_FAMILIES[name]):
-            return values, labels
+            return labels
         self.add(Sample(metrics.METRICS_DROPPED.name, (name,), 1.0))
-        return values, (OTHER,) * len(labels)
+        return (OTHER,) * len(labels)
 
     def page(self) -> Deferred[bytes]:
         """Write the page; whoever asks while one is being written gets the same."""
@@ -147,7 +164,8 @@ class Metrics:
 
     async def _write(self) -> bytes:
         own = self._own()
-        sums = {name: dict(values) for name, values in self._sums.items()}
+        sums: _Values = {name: dict(values) for name, values in self._counters.items()}
+        sums |= {name: dict(values) for name, values in self._histograms.items()}
         gauges = list(self._gauges.values())
         return await self._in_thread(lambda: render(_ordered(sums, gauges, own())))
 
@@ -157,14 +175,14 @@ class Metrics:
             deferred.callback(result)
 
 
-def _ordered(sums: _Values, gauges: list[_Values], own: Families) -> Families:
+def _ordered(sums: _Values, gauges: list[_Numbers], own: Families) -> Families:
     """Put everything in the order of the table, gauges added up."""
     found = sums
     for worker in gauges:
         for name, values in worker.items():
             total = found.setdefault(name, {})
             for labels, value in values.items():
-                total[labels] = _number(total.get(labels, 0.0)) + _number(value)
+                total[labels] = _number(total.get(labels, 0.0)) + value
     for family, of_own in own:
         found.setdefault(family.name, {}).update(of_own)
     return [(family, found[family.name]) for family in metrics.FAMILIES if family.name in found]
@@ -173,14 +191,6 @@ def _ordered(sums: _Values, gauges: list[_Values], own: Families) -> Families:
 def lines_of(family: Family) -> int:
     """Return how many lines of the page one series of this family has."""
     return len(family.buckets) + 3 if family.kind == "histogram" else 1
-
-
-def _shown(family: Family, counts: tuple[int, ...]) -> tuple[int, ...]:
-    """Counts by the family's buckets, of counts by its finer bounds."""
-    if not family.bounds:
-        return counts
-    edges = _EDGES[family.name]
-    return tuple(sum(counts[low:high]) for low, high in pairwise(edges))
 
 
 def _number(value: Value) -> float:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from veloflux.core.flow.exchange import KNOWN_METHODS
 from veloflux.core.flow.stages import Stages
 from veloflux.core.model import metrics
-from veloflux.core.model.metrics import LATENCY_BOUNDS, Distribution, Sample
+from veloflux.core.model.metrics import LATENCY_BOUNDS, Distribution, Sample, sparse
 from veloflux.core.model.traffic import Route
 from veloflux.core.policy.split import Split
 from veloflux.edge.compression import Compressing
@@ -68,7 +68,7 @@ class Tally:
         """What was counted since the last time."""
         counts, self.counts = self.counts, [0] * _COUNTS
         seconds, self.seconds = self.seconds, 0.0
-        buckets = tuple(counts[_ROW:])
+        buckets = sparse(counts[_ROW:])
         for place in filter(counts.__getitem__, range(_ROW)):
             labels = (self.route, *_LABELS[place])
             yield Sample(metrics.HTTP_REQUESTS.name, labels, counts[place])
@@ -76,7 +76,7 @@ class Tally:
             yield Sample(metrics.HTTP_BYTES.name, (self.route, "in"), self.bytes_in)
         if self.bytes_out:
             yield Sample(metrics.HTTP_BYTES.name, (self.route, "out"), self.bytes_out)
-        if any(buckets):
+        if buckets:
             yield Distribution(metrics.HTTP_DURATION.name, (self.route,), buckets, seconds)
         if self.mirrored is not None:
             yield from self.mirrored.take(self.route)

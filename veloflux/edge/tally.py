@@ -5,7 +5,7 @@ Whatever counts something says so itself, with `take`; what is taken starts agai
 
 from collections.abc import Iterator
 
-from veloflux.core.model.metrics import Distribution, Family, Sample
+from veloflux.core.model.metrics import Distribution, Family, Sample, sparse
 from veloflux.edge.histogram import Histogram
 
 Counted = Iterator[Sample | Distribution]
@@ -35,4 +35,4 @@ def distribution(family: Family, labels: tuple[str, ...], histogram: Histogram) 
     """What a histogram observed, unless that is nothing."""
     if any(histogram.counts):
         counts, total = histogram.take()
-        yield Distribution(family.name, labels, counts, total)
+        yield Distribution(family.name, labels, sparse(counts), total)

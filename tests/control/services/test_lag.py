@@ -9,9 +9,8 @@ from veloflux.core.model.metrics import LAG_BUCKETS, Distribution, Tally
 
 
 def tally(bucket: int, count: int, total: float) -> Tally:
-    counts = [0] * (len(LAG_BUCKETS) + 1)
-    counts[bucket] = count
-    return Tally((), (Distribution(metrics.REACTOR_LAG.name, (), tuple(counts), total),))
+    counts = {bucket: count}
+    return Tally((), (Distribution(metrics.REACTOR_LAG.name, (), counts, total),))
 
 
 class LagTests(SynchronousTestCase):

@@ -5,7 +5,7 @@ The daemon's own is sampled here. Workers tell theirs once a second.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -74,9 +74,7 @@ class Lags:
         now = self._clock.seconds()
         late = max(now - self._due, 0.0)
         self._due = now + SAMPLE_S
-        counts = [0] * (len(LAG_BUCKETS) + 1)
-        counts[bisect_left(LAG_BUCKETS, late)] = 1
-        self._own.add(now, counts, late)
+        self._own.add(now, {bisect_left(LAG_BUCKETS, late): 1}, late)
         self._observe(late)
 
 
@@ -84,15 +82,18 @@ class _Window:
     """Samples of the last minute."""
 
     def __init__(self) -> None:
-        self._parts: deque[tuple[float, Sequence[int], float]] = deque()
+        self._parts: deque[tuple[float, Mapping[int, int], float]] = deque()
 
-    def add(self, now: float, counts: Sequence[int], total: float) -> None:
+    def add(self, now: float, counts: Mapping[int, int], total: float) -> None:
         self._parts.append((now, counts, total))
         self._forget(now)
 
     def lag(self, now: float) -> Lag:
         self._forget(now)
-        sums = [sum(column) for column in zip(*(part[1] for part in self._parts), strict=True)]
+        sums = [0] * (len(LAG_BUCKETS) + 1)
+        for _, counts, _ in self._parts:
+            for place, count in counts.items():
+                sums[place] += count
         samples = sum(sums)
         if not samples:
             return Lag(0, 0.0, 0.0, 0.0)

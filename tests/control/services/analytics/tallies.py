@@ -25,13 +25,10 @@ def tally(
         Sample(metrics.CONNECTIONS.name, ("downstream", "web"), float(connections)),
         Sample(metrics.CONNECTIONS.name, ("upstream", ""), 77.0),
     ]
-    counts = [0] * (len(LATENCY_BOUNDS) + 1)
-    counts[bisect_left(LATENCY_BOUNDS, seconds)] = count
-    times = [Distribution(metrics.HTTP_DURATION.name, (route,), tuple(counts), seconds * count)]
+    counts = {bisect_left(LATENCY_BOUNDS, seconds): count}
+    times = [Distribution(metrics.HTTP_DURATION.name, (route,), counts, seconds * count)]
     if backend is not None:
         labels = ("web", backend)
         samples.append(Sample(metrics.UPSTREAM_REQUESTS.name, (*labels, code_class), count))
-        times.append(
-            Distribution(metrics.UPSTREAM_DURATION.name, labels, tuple(counts), seconds * count)
-        )
+        times.append(Distribution(metrics.UPSTREAM_DURATION.name, labels, counts, seconds * count))
     return Tally(tuple(samples), tuple(times))

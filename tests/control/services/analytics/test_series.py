@@ -24,6 +24,7 @@ class SeriesTests(SynchronousTestCase):
         self.now += step
         self.wall += step if wall is None else wall
         over = self.series.tick(self.now, self.wall)
+        self.series.trim()
         if over is not None:
             self.closed.append(over)
 

@@ -90,6 +90,7 @@ class Analytics:
 
     def _second(self) -> None:
         self._count()
+        self._clock.callLater(0, self.series.trim)
         self._ticks += 1
         if self._ticks % SAVE_S == 0:
             self._archive.save().addErrback(self._failed)

@@ -50,11 +50,13 @@ class Series:
         second = self._second
         connections = 0
         for sample in tally.samples:
-            if sample.family == metrics.CONNECTIONS.name and sample.labels[0] == "downstream":
-                connections += int(sample.value)
-            elif add := _COUNTS.get(sample.family):
+            family = sample.family
+            if add := _COUNTS.get(family):
                 add(second, sample)
-            elif refusal := _SECURITY.get(sample.family):
+            elif family == metrics.CONNECTIONS.name:
+                if sample.labels[0] == "downstream":
+                    connections += int(sample.value)
+            elif refusal := _SECURITY.get(family):
                 self.security[refusal(sample)] += int(sample.value)
         for distribution in tally.distributions:
             if observe := _OBSERVES.get(distribution.family):
@@ -92,10 +94,7 @@ class Series:
         second.peak = self.connections
         self.minute.add(second)
         _add_sums(self._whole, second)
-        second.cap(RECENT_NAMES)
         self.seconds.append(second)
-        if len(self.seconds) > RECENT_S:
-            self.seconds[-RECENT_S - 1].cap(SECOND_NAMES)
         if now < self._minute_ends:
             return None
         minute = self.minute
@@ -103,6 +102,13 @@ class Series:
         self.remember(minute)
         self._begin(now, wall)
         return minute
+
+    def trim(self) -> None:
+        """After each `tick`, but in a turn of its own: keep fewer names of the seconds before."""
+        if self.seconds:
+            self.seconds[-1].cap(RECENT_NAMES)
+        if len(self.seconds) > RECENT_S:
+            self.seconds[-RECENT_S - 1].cap(SECOND_NAMES)
 
     def _begin(self, now: float, wall: float) -> None:
         self.minute = Bucket(int(wall) // MINUTE_S * MINUTE_S)
@@ -122,17 +128,20 @@ def _without_names(minute: Bucket) -> Bucket:
 
 def _requests(bucket: Bucket, sample: Sample) -> None:
     route, code_class, _ = sample.labels
-    for cell in (bucket.total, bucket.cell("route", route)):
-        cell.answers[_CLASSES[code_class]] += int(sample.value)
+    place, count = _CLASSES[code_class], int(sample.value)
+    bucket.total.answers[place] += count
+    bucket.cell("route", route).answers[place] += count
 
 
 def _bytes(bucket: Bucket, sample: Sample) -> None:
     route, direction = sample.labels
-    for cell in (bucket.total, bucket.cell("route", route)):
-        if direction == "in":
-            cell.bytes_in += int(sample.value)
-        else:
-            cell.bytes_out += int(sample.value)
+    count, total, cell = int(sample.value), bucket.total, bucket.cell("route", route)
+    if direction == "in":
+        total.bytes_in += count
+        cell.bytes_in += count
+    else:
+        total.bytes_out += count
+        cell.bytes_out += count
 
 
 def _responses(bucket: Bucket, sample: Sample) -> None:
@@ -151,8 +160,8 @@ def _attempts(bucket: Bucket, sample: Sample) -> None:
 
 
 def _durations(bucket: Bucket, found: Distribution) -> None:
-    for cell in (bucket.total, bucket.cell("route", found.labels[0])):
-        cell.observe(found.counts, found.sum)
+    bucket.total.observe(found.counts, found.sum)
+    bucket.cell("route", found.labels[0]).observe(found.counts, found.sum)
 
 
 def _upstream_durations(bucket: Bucket, found: Distribution) -> None:
