@@ -114,6 +114,7 @@ CALLS: dict[str, Asking] = {
     "post_api_config_validate": Asking(body={"pools": []}),
     "post_api_config_import": Asking(body=lambda ask: {"config": _exported(ask)}),
     "get_api_config_revisions_by_number_diff": Asking(query="?to=2"),
+    "get_api_explain": Asking(query="?host=shop.example.org&path=/cart"),
     "get_api_analytics": Asking(query="?period=1h&group_by=route"),
     "post_api_config_transactions_by_id_commit": Asking({"id": _transaction}, body={}),
     "get_api_config_transactions_by_id_diff": Asking({"id": _transaction}),

@@ -44,6 +44,7 @@ from veloflux.control.services.configuration.drift import Drift
 from veloflux.control.services.configuration.proposal import Proposer
 from veloflux.control.services.configuration.transactions import Transactions
 from veloflux.control.services.drains import Drains
+from veloflux.control.services.explaining import Explainer
 from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.people import people
 from veloflux.control.services.identity.upkeep import Upkeep
@@ -193,6 +194,7 @@ def build(reactor: Any, path: str) -> Daemon:
         configuration,
         drains,
         transactions,
+        Explainer(in_thread, luck, reactor.seconds),
     )
 
     def unlock() -> None:

@@ -33,6 +33,7 @@ from veloflux.control.services.audit_log import AuditLog
 from veloflux.control.services.configuration.burn import Counts
 from veloflux.control.services.configuration.transactions import Transactions
 from veloflux.control.services.drains import Drains
+from veloflux.control.services.explaining import Explainer
 from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.hashing import InThread
 from veloflux.control.services.identity.people import people
@@ -179,6 +180,7 @@ class Api:
             self.configuration,
             self.drains,
             self.transactions,
+            Explainer(lambda work: succeed(work()), lambda: 0.0, self.clock.seconds),
         )
         self.admin = admin or Admin(password=PASSWORD)
         self.people.operator.configure(self.admin, data_dir, bytes(32))

@@ -20,6 +20,7 @@ from veloflux.control.services.audit_log import AuditLog
 from veloflux.control.services.configuration.configuration import Configuration
 from veloflux.control.services.configuration.transactions import Transactions
 from veloflux.control.services.drains import Drains
+from veloflux.control.services.explaining import Explainer
 from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.people import People
 from veloflux.control.services.principal import Principal
@@ -57,6 +58,7 @@ class Services:
     configuration: Configuration
     drains: Drains
     transactions: Transactions
+    explainer: Explainer
 
 
 @dataclass(frozen=True, slots=True)
