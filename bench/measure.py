@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.calls import Calls, calling
 from bench.load import Idle, Load, Wrk
 from bench.peers import ORIGIN_PEER, PEERS, Running
 from bench.process import BenchError
@@ -38,6 +39,8 @@ class Sample:
     cpu_us: float = 0.0  # of the proxy, per request
     busiest: float = 1.0  # its busiest process's share of that
     swaps: int = 0  # changes of the configuration meanwhile
+    calls: int = 0  # of the admin API meanwhile
+    call_p99_ms: float = 0.0
 
 
 @dataclass(slots=True)
@@ -136,7 +139,9 @@ def _turn(work: Work, load: Load, proxy: Running, seconds: int, place: Room) -> 
     cores = place.load_cores(work.proxy_cores)
     load.run(proxy.port, WARM_S, cores, place.folder)
     before = proxy.process.cpu_by_pid()
-    with swapping(proxy) if proxy.configs[1] else nullcontext(Swaps(proxy)) as swaps:
+    swaps_or_none = swapping(proxy) if proxy.configs[1] else nullcontext(Swaps(proxy))
+    calls_or_none = calling(proxy) if proxy.calls else nullcontext(Calls(proxy))
+    with swaps_or_none as swaps, calls_or_none as calls:
         figures = load.run(proxy.port, max(seconds, work.least_s), cores, place.folder)
         used = [s - before.get(pid, 0.0) for pid, s in proxy.process.cpu_by_pid().items()]
     rate = figures.requests / figures.seconds
@@ -149,7 +154,8 @@ def _turn(work: Work, load: Load, proxy: Running, seconds: int, place: Room) -> 
         "p99 ms": figures.p99_ms,
     }[work.unit]
     busiest = max(used) / sum(used)
-    return Sample(cost, rate, figures.p99_ms, figures.max_ms, cpu_us, busiest, swaps.count)
+    more = (swaps.count, calls.count, calls.p99_ms)
+    return Sample(cost, rate, figures.p99_ms, figures.max_ms, cpu_us, busiest, *more)
 
 
 def _idle(peers: list[str], rounds: int, place: Room) -> Outcome:

@@ -7,7 +7,7 @@ processor's worth of workers. `$port`, `$origin`, `$admin` and `$folder` are fil
 import os
 import pwd
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
@@ -26,7 +26,8 @@ class Peer:
 
     `other` is a configuration that it changes to and back under load. `load` stands in place of the
     work's; with `against`, what it costs more than that peer is shown. One that `is_secure` speaks
-    TLS, with a certificate in `$folder` that is made for it (ECDSA, P-256).
+    TLS, with a certificate in `$folder` that is made for it (ECDSA, P-256). `calls` are those of
+    its admin API, a second, under load.
     """
 
     label: str
@@ -37,16 +38,18 @@ class Peer:
     load: Wrk | None = None
     against: str = ""
     is_secure: bool = False
+    calls: int = 0
 
     def start(self, key: str, origin: int, cores: set[int], folder: Path) -> "Running":
         """Start it before `origin`; raises BenchError when it does not come up."""
         port = free_port()
         room = folder / key
         room.mkdir()
+        admin = free_port()
         words = {
             "port": port,
             "origin": origin,
-            "admin": free_port(),
+            "admin": admin,
             "folder": room,
             "config": room / "config",
             "python": sys.executable,
@@ -67,18 +70,21 @@ class Peer:
         except BaseException:
             process.end()
             raise
-        return Running(self.label, port, process, room / "config", (configs[0], configs[1]))
+        both = configs[0], configs[1]
+        return Running(self.label, port, process, room / "config", both, admin, self.calls)
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A peer that answers at 127.0.0.1:`port`."""
+    """A peer that answers at 127.0.0.1:`port`, and `calls` times a second at `admin`."""
 
     label: str
     port: int
     process: Process
     config: Path
     configs: tuple[str, str]
+    admin: int
+    calls: int
 
     def reconfigure(self, is_other: bool) -> None:
         """Write its other configuration, or its first one again; it is not told."""
@@ -305,6 +311,10 @@ PEERS = {
     "veloflux-routes": _veloflux("VeloFlux, 10,000 routes", routes=MANY_ROUTES),
     "veloflux-one-route": _veloflux("VeloFlux, one route"),
     "veloflux-2": _veloflux("VeloFlux, two workers", workers=2),
+    "veloflux-uncalled": _veloflux("VeloFlux, its admin API not called"),
+    "veloflux-called": replace(
+        _veloflux("VeloFlux, its admin API called 100 times a second"), calls=100
+    ),
     "veloflux-quiet": _veloflux("VeloFlux, left alone", routes=MANY_ROUTES),
     "veloflux-swaps": _veloflux(
         "VeloFlux, reloaded", routes=MANY_ROUTES, other_routes=OTHER_ROUTES

@@ -58,6 +58,10 @@ def beside(unit: str, outcome: Outcome, peer: str) -> str:
     if unit == "p99 ms":
         said = f"longest answer {outcome.median(peer, lambda s: s.max_ms):.1f} ms"
         swaps = outcome.median(peer, lambda s: s.swaps)
+        calls = outcome.median(peer, lambda s: s.calls)
+        if calls:
+            took_ms = outcome.median(peer, lambda s: s.call_p99_ms)
+            said += f", {calls:.0f} calls in a turn, all answered, p99 {took_ms:.1f} ms"
         return said + (f", {swaps:.0f} changes in a turn, no request failed" if swaps else "")
     return ""
 

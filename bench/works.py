@@ -144,6 +144,16 @@ WORKS = {
         Wrk(many_routes=True),
         least_s=15,
     ),
+    "api": Work(
+        "100 calls of the admin API a second, beside full load",
+        ("veloflux-uncalled", "veloflux-called"),
+        "p99 ms",
+        Goal(1.25, "veloflux-uncalled", "veloflux-called"),
+        Wrk(),
+        # The admin API has a process of its own, which shares no processor with a worker by force.
+        proxy_cores=0,
+        least_s=10,
+    ),
     "workers": Work(
         "two workers against one",
         ("veloflux", "veloflux-2"),

@@ -1,8 +1,9 @@
 """The admin API of a real daemon, tried by whatever its own OpenAPI document allows or forbids.
 
 Schemathesis generates calls from the document, right ones and wrong ones, alone and in sequences,
-and checks every answer against it. For longer by hand: `SECONDS=600 make test
-TESTS=tests.system.test_openapi`.
+and checks every answer against it. For longer by hand: `SECONDS=1200 make test
+TESTS=tests.system.test_openapi`; then the document's examples are tried, too, around which it takes
+minutes to make whole configurations.
 """
 
 import os
@@ -14,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.daemon import Daemon
 
-SECONDS = int(os.environ.get("SECONDS", "60"))
+SECONDS = int(os.environ.get("SECONDS", "90"))
+PHASES = "coverage,fuzzing,stateful" + (",examples" if SECONDS >= 600 else "")
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 SETTINGS = Path(__file__).with_name("schemathesis.toml")
 CONFIGURATION = """
@@ -39,6 +41,7 @@ class Properties(SynchronousTestCase):
                 f"http://{daemon.admin}/api/openapi.json",
                 f"--auth=admin:{PASSWORD}",
                 "--checks=all",
+                f"--phases={PHASES}",
                 "--continue-on-failure",
                 f"--max-time={SECONDS}",
                 "--request-timeout=10",
