@@ -1,7 +1,7 @@
 """A pool at run time: its backends, who of them is chosen, and who waits for one."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from veloflux.core.flow.trait import trait
@@ -11,6 +11,7 @@ from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.model.traffic import Pool as PoolModel
 from veloflux.core.policy.balance.algorithms import KEYED, LOADED, TIMED
 from veloflux.core.policy.balance.candidate import Picker
+from veloflux.core.policy.balance.consistent_hash import rehearse
 from veloflux.core.policy.breaker import Breaker, room
 from veloflux.core.policy.choose import Chooser
 from veloflux.core.policy.ramp import ramp
@@ -312,6 +313,12 @@ class Pool(Timed):
             youngest = min(youngest, age)
         if youngest < whole_after_s:
             self._home.deadlines.arm(self, now + whole_after_s / _RAMP_STEPS)
+
+
+def rehearsal(model: PoolModel) -> Iterator[None]:
+    """What takes long of making or configuring such a pool, in small steps, beforehand."""
+    if model.algorithm == "consistent_hash":
+        yield from rehearse({str(each.address): each.weight for each in model.backends})
 
 
 class _Nowhere:

@@ -35,7 +35,7 @@ from veloflux.edge.lane import Tally as RouteTally
 from veloflux.edge.line import combined_line, json_line
 from veloflux.edge.listener import Listener, networks
 from veloflux.edge.plane import Plane
-from veloflux.edge.pool import Pool
+from veloflux.edge.pool import Pool, rehearsal
 from veloflux.edge.report import reports
 from veloflux.edge.tail import Tail
 from veloflux.edge.tally import distribution, gauge
@@ -139,13 +139,13 @@ class Service:
         """
         self._discard_prepared()
         plane = self._plane
-        for pool in snapshot.pools:
-            for backend in pool.backends:
-                if backend.tls is not None:
-                    plane.trusts.prepare(backend.tls, pool.protocol)
-                    yield
         pools: dict[str, Pool] = {}
         for model in snapshot.pools:
+            for backend in model.backends:
+                if backend.tls is not None:
+                    plane.trusts.prepare(backend.tls, model.protocol)
+                    yield
+            yield from rehearsal(model)
             pools[model.name] = plane.pools.get(model.name) or Pool(model, plane)
             yield
         secrecy: dict[str, Terms | None] = {}

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.core.policy.balance.server import Server, keys, no_luck
 from veloflux.core.model.traffic import Algorithm
 from veloflux.core.policy.balance.algorithms import KEYED, PICKERS
-from veloflux.core.policy.balance.consistent_hash import ConsistentHash
+from veloflux.core.policy.balance.consistent_hash import ConsistentHash, _points, rehearse
 from veloflux.core.policy.balance.digest import digest, words
 from veloflux.core.policy.balance.ip_hash import IpHash
 
@@ -122,6 +122,36 @@ class IpHashTests(SynchronousTestCase):
         picker.pick((), b"k" * 10_000)
         self.assertLessEqual(len(picker._kept), 4096)
         self.assertLess(max(map(len, picker._kept)), 100)
+
+
+class RingTests(SynchronousTestCase):
+    @given(st.lists(st.integers(0, 20), max_size=12), st.integers(0, 1 << 64))
+    def test_is_that_of_all_points_in_order(self, weights: list[int], key: int) -> None:
+        """However it is put together, and wherever one begins to go round."""
+        servers = named(*weights)
+        octave = 8 if max(weights, default=0) <= 8 else 16 if max(weights) <= 16 else 32
+        ring = sorted(
+            (point, place)
+            for place, server in enumerate(sorted(servers, key=lambda each: each.name))
+            if server.weight
+            for point in words(server.name.encode(), max(1, 512 * server.weight // octave))
+        )
+        text = b"%d" % key
+        start = digest(text) >> 32
+        after = [place for point, place in ring if point >= start] + [place for _, place in ring]
+        by_name = sorted(servers, key=lambda each: each.name)
+        expected = [by_name[place] for place in dict.fromkeys(after)]
+        picker = ConsistentHash(servers, no_luck)
+        self.assertEqual([server for server, _ in picker.scores(text)], expected)
+        self.assertIs(picker.pick((), text), expected[0] if expected else None)
+
+    def test_a_rehearsal_leaves_nothing_to_compute(self) -> None:
+        weights = {f"10.1.0.{place}:80": place % 3 for place in range(9)}
+        steps = len(list(rehearse(weights)))
+        self.assertEqual(steps, 6)
+        before = _points.cache_info().misses
+        ConsistentHash([Server(name, weight=each) for name, each in weights.items()], no_luck)
+        self.assertEqual(_points.cache_info().misses, before)
 
 
 class BoundedLoadTests(SynchronousTestCase):

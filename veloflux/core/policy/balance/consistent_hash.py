@@ -7,8 +7,10 @@ Consistent Hashing with Bounded Loads, SODA 2018; HAProxy's hash-balance-factor 
 key that everybody asks for spreads over as many backends as it needs.
 """
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
 from typing import Generic
@@ -25,7 +27,12 @@ _OCTAVE = 8
 # The low bits of a point are its backend's place in `_owners`.
 _OWNER_BITS = 16
 _OWNER = (1 << _OWNER_BITS) - 1
-_RING = 1 << 32
+_RING_BITS = 32
+_RING = 1 << _RING_BITS
+# Points that each backend has in one segment, about: it is looked for in vain in smaller ones.
+_SEGMENT_POINTS = 4
+# Backends whose points are remembered, 2 KiB each.
+_REMEMBERED = 4096
 
 _load = attrgetter("load")
 
@@ -38,23 +45,27 @@ class ConsistentHash(Generic[C]):
     heavier one has more of the same. Up to a weight of 8 that is 64 points for each unit; above,
     the power of two that all weights fit in is worth 512. (So when those leave who needed that
     power, there are twice as many points of everybody, and other keys move, too.)
+
+    Everybody's points are remembered, and the ring is put in order piece by piece, where a key
+    falls: a backend that fails among a hundred must hold up nobody.
     """
 
-    __slots__ = ("_anybody", "_owners", "_ring", "_weight")
+    __slots__ = ("_anybody", "_owners", "_points", "_segments", "_shift", "_weight")
 
     def __init__(self, candidates: Sequence[C], luck: Luck) -> None:
         # By name, so that the order in the configuration says nothing about who has a key.
         self._owners = sorted((c for c in candidates if c.weight > 0), key=attrgetter("name"))
         self._weight = sum(c.weight for c in self._owners)
         self._anybody = WeightedRandom(candidates, luck)
-        heaviest = max((c.weight for c in self._owners), default=0)
-        octave = max(1 << max(heaviest - 1, 0).bit_length(), _OCTAVE)
-        self._ring: list[int] = []
-        for place, owner in enumerate(self._owners):
-            count = max(1, _POINTS * owner.weight // octave)
-            found = words(owner.name.encode(), count)
-            self._ring += [word << _OWNER_BITS | place for word in found]
-        self._ring.sort()
+        counts = _counts([c.weight for c in self._owners])
+        self._points = [
+            _points(owner.name, count) for owner, count in zip(self._owners, counts, strict=True)
+        ]
+        each = sum(counts) // (_SEGMENT_POINTS * len(counts)) if counts else 0
+        bits = max(each.bit_length() - 1, 0)
+        self._shift = _RING_BITS - bits
+        # None for one that no key has fallen into yet.
+        self._segments: list[list[int] | None] = [None] * (1 << bits)
 
     def pick(
         self, excluded: Collection[object] = (), key: bytes = b"", now: float = 0.0
@@ -63,11 +74,14 @@ class ConsistentHash(Generic[C]):
             return self._anybody.pick(excluded)
         if excluded:
             return self._next(key, excluded)
-        ring = self._ring
-        if not ring:
-            return None
-        at = bisect_left(ring, digest(key) >> 32 << _OWNER_BITS)
-        owner = self._owners[ring[at if at < len(ring) else 0] & _OWNER]
+        start = digest(key) >> 32
+        place = start >> self._shift
+        segment = self._segments[place] or self._segment(place)
+        at = bisect_left(segment, start << _OWNER_BITS)
+        if at == len(segment):
+            # The next point is in another segment, unless there is nobody.
+            return self._next(key, ())
+        owner = self._owners[segment[at] & _OWNER]
         # Who has nothing to do is not full, whatever the others have.
         if owner.load and _is_full(owner, sum(map(_load, self._owners)), self._weight):
             return self._next(key, ())
@@ -100,16 +114,60 @@ class ConsistentHash(Generic[C]):
 
     def _around(self, start: int) -> Iterator[tuple[int, C]]:
         """Each backend once, with its first point at or after `start`."""
-        ring, owners = self._ring, self._owners
-        first = bisect_left(ring, start << _OWNER_BITS)
+        owners = self._owners
         seen: set[int] = set()
-        for at in chain(range(first, len(ring)), range(first)):
-            place = ring[at] & _OWNER
+        for point in self._round(start):
+            place = point & _OWNER
             if place not in seen:
                 seen.add(place)
-                yield ring[at] >> _OWNER_BITS, owners[place]
+                yield point >> _OWNER_BITS, owners[place]
                 if len(seen) == len(owners):
                     return
+
+    def _round(self, start: int) -> Iterator[int]:
+        """Every point once, from the first at or after `start`."""
+        first = start >> self._shift
+        segment = self._segment(first)
+        at = bisect_left(segment, start << _OWNER_BITS)
+        yield from segment[at:]
+        for place in chain(range(first + 1, len(self._segments)), range(first)):
+            yield from self._segment(place)
+        yield from segment[:at]
+
+    def _segment(self, place: int) -> list[int]:
+        """The points of one piece of the ring in order, with their owners."""
+        found = self._segments[place]
+        if found is None:
+            low, high = place << self._shift, place + 1 << self._shift
+            found = []
+            for owner, own in enumerate(self._points):
+                first = bisect_left(own, low)
+                last = bisect_left(own, high, first)
+                found += [point << _OWNER_BITS | owner for point in own[first:last]]
+            found.sort()
+            self._segments[place] = found
+        return found
+
+
+def rehearse(weights: Mapping[str, int]) -> Iterator[None]:
+    """Compute the points of backends with these weights, in small steps, so that who makes a picker
+    of them finds them remembered."""
+    able = {name: weight for name, weight in weights.items() if weight > 0}
+    for name, count in zip(able, _counts(list(able.values())), strict=True):
+        _points(name, count)
+        yield
+
+
+def _counts(weights: Sequence[int]) -> list[int]:
+    """How many points each has, by its weight among these."""
+    octave = max(1 << max(max(weights, default=0) - 1, 0).bit_length(), _OCTAVE)
+    return [max(1, _POINTS * weight // octave) for weight in weights]
+
+
+@lru_cache(_REMEMBERED)
+def _points(name: str, count: int) -> "array[int]":
+    """A backend's points on the ring, in order."""
+    return array("I", sorted(words(name.encode(), count)))
 
 
 def _is_full(owner: C, total: int, weight: int) -> bool:
