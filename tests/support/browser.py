@@ -1,9 +1,11 @@
 """A real browser: Debian's Chromium without a window, driven by Playwright."""
 
+import atexit
 import re
-import tempfile
+from functools import cache
 from types import TracebackType
 
+from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import ConsoleMessage, Error, Page, Response, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
@@ -23,8 +25,16 @@ PATIENCE_MS = 20_000
 _NETWORK = re.compile(r"Failed to load resource|WebSocket connection to \S+ failed|net::ERR_")
 
 
+@cache
+def chromium() -> Chromium:
+    """Start it, once for all tests: that takes longer than most of them."""
+    playwright = sync_playwright().start()
+    atexit.register(playwright.stop)
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
+
+
 class Browser:
-    """One browser with one page; use it as a context.
+    """A browser that nobody has used before, with one page; use it as a context.
 
     `complaints` are errors and warnings of the page and of its console, and requests to another
     host; `refusals` are the paths and statuses of answers that were errors.
@@ -34,14 +44,8 @@ class Browser:
         self.complaints: list[str] = []
         self.refusals: list[tuple[str, int]] = []
         self._hosts: set[str] = set()
-        self._home = tempfile.TemporaryDirectory(prefix="veloflux-browser-")
-        self._playwright = sync_playwright().start()
-        self._context = self._playwright.chromium.launch_persistent_context(
-            self._home.name,
-            executable_path=CHROMIUM,
-            args=list(_FLAGS),
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
+        self._context = chromium().new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
         )
         self._context.set_default_timeout(PATIENCE_MS)
         self.page = self.open()
@@ -57,8 +61,6 @@ class Browser:
     def close(self) -> None:
         """End it."""
         self._context.close()
-        self._playwright.stop()
-        self._home.cleanup()
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not _NETWORK.search(message.text):
