@@ -166,6 +166,21 @@ class Watching(DashboardTestCase):
         expect(self.page.get_by_text("The server does not answer.")).to_be_hidden()
         expect(process).not_to_have_text(before)
 
+    def test_explains_a_request(self) -> None:
+        daemon = self.start(route={"host": "shop.example.org"})
+        self.enter(daemon, "explain")
+        self.page.get_by_label("Host").fill("shop.example.org")
+        self.page.get_by_label("Path").fill("/cart")
+        self.page.get_by_role("button", name="Explain").click()
+        way = self.page.get_by_role("list", name="The way of the request")
+        for word in ("GET /cart", "shop.example.org", *self.addresses):
+            expect(way).to_contain_text(word)
+        expect(way.get_by_text("picked")).to_have_count(1)
+        self.page.get_by_label("Host").fill("other.example.org")
+        self.page.get_by_role("button", name="Explain").click()
+        expect(way).to_contain_text("none takes it")
+        expect(way).to_contain_text("404")
+
     def test_tells_of_a_backend_that_fell_ill(self) -> None:
         check = {"interval": "200ms", "fall": 1, "rise": 1}
         daemon = self.start(pool={"health_check": check})
