@@ -1,7 +1,8 @@
 """Clients that keep to the rules and mean harm: what they cost is bounded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from hpack import Encoder
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.core.wire.http2.raw import END, GET, POST, WHOLE, Peer, long
@@ -13,6 +14,95 @@ from veloflux.core.wire.http2.frames import frame
 
 CALM = Code.ENHANCE_YOUR_CALM
 CANCEL = frames.reset
+
+
+def block_of(fields: Sequence[tuple[bytes, bytes] | tuple[bytes, bytes, bool]]) -> bytes:
+    """A block for a table with nothing in it; with a third member True a field leaves it so."""
+    return bytes(Encoder().encode(list(fields)))
+
+
+def _opens(wire: Callable[[int], bytes]) -> Callable[[Peer, int], bytes]:
+    """A request whose body is to come, and what breaks it."""
+    return lambda peer, n: peer.head(n, POST, WHOLE) + wire(n)
+
+
+def _asks(wire: Callable[[int], bytes]) -> Callable[[Peer, int], bytes]:
+    """A whole request, and what breaks it."""
+    return lambda peer, n: peer.head(n) + wire(n)
+
+
+def _counts(wire: Callable[[int], bytes]) -> Callable[[Peer, int], bytes]:
+    """A request that announces two bytes, and what comes instead."""
+    return lambda peer, n: peer.head(n, (*POST, (b"content-length", b"2")), WHOLE) + wire(n)
+
+
+PROVOCATIONS: dict[str, tuple[Code, Callable[[Peer, int], bytes]]] = {
+    "a window too large": (
+        Code.FLOW_CONTROL_ERROR,
+        _opens(lambda n: frames.window_update(n, (1 << 31) - 1)),
+    ),
+    "a window too large in two steps": (
+        Code.FLOW_CONTROL_ERROR,
+        _asks(lambda n: frames.window_update(n, 1 << 30) * 2),
+    ),
+    "a window that grows by nothing": (
+        Code.PROTOCOL_ERROR,
+        _opens(lambda n: frames.window_update(n, 0)),
+    ),
+    "a window of ours overrun": (
+        Code.FLOW_CONTROL_ERROR,
+        _opens(lambda n: frame(frames.DATA, 0, n, bytes(16_384)) * 5),
+    ),
+    "data after the end": (
+        Code.STREAM_CLOSED,
+        _asks(lambda n: frame(frames.DATA, 0, n, b"x")),
+    ),
+    "headers after the end": (
+        Code.STREAM_CLOSED,
+        _asks(lambda n: frame(frames.HEADERS, WHOLE | END, n, b"\x82")),
+    ),
+    "trailers that do not end it": (
+        Code.PROTOCOL_ERROR,
+        _opens(lambda n: frame(frames.HEADERS, WHOLE, n, b"\x00\x01x\x01y")),
+    ),
+    "trailers with a pseudo-field": (
+        Code.PROTOCOL_ERROR,
+        _opens(lambda n: frame(frames.HEADERS, WHOLE | END, n, b"\x82")),
+    ),
+    "a body that is too long": (
+        Code.PROTOCOL_ERROR,
+        _counts(lambda n: frame(frames.DATA, 0, n, b"xyz")),
+    ),
+    "a body that is too short": (
+        Code.PROTOCOL_ERROR,
+        _counts(lambda n: frame(frames.DATA, END, n, b"x")),
+    ),
+    "no body, and trailers": (
+        Code.PROTOCOL_ERROR,
+        _counts(lambda n: frame(frames.HEADERS, WHOLE | END, n, b"\x00\x01x\x01y")),
+    ),
+    "a body announced and none": (
+        Code.PROTOCOL_ERROR,
+        lambda peer, n: peer.head(n, (*POST, (b"content-length", b"2"))),
+    ),
+    "a request without a method": (Code.PROTOCOL_ERROR, lambda peer, n: peer.head(n, GET[1:])),
+    "a name in upper case": (
+        Code.PROTOCOL_ERROR,
+        lambda peer, n: peer.head(n, (*GET, (b"X", b"y"))),
+    ),
+    "a transfer coding": (
+        Code.PROTOCOL_ERROR,
+        lambda peer, n: peer.head(n, (*POST, (b"transfer-encoding", b"chunked")), WHOLE),
+    ),
+    "a priority of a wrong size": (
+        Code.FRAME_SIZE_ERROR,
+        _opens(lambda n: frame(frames.PRIORITY, 0, n, b"x")),
+    ),
+    "a stream that depends on itself": (
+        Code.PROTOCOL_ERROR,
+        _opens(lambda n: frame(frames.PRIORITY, 0, n, long(n) + b"\0")),
+    ),
+}
 
 
 def until_calmed(peer: Peer, wire: Callable[[int], bytes], at_most: int = 3000) -> int:
@@ -58,41 +148,25 @@ class Resets(SynchronousTestCase):
 
     def test_made_you_reset(self) -> None:
         """H2, CVE-2025-8671: each way to make us send the reset counts the same"""
-        provocations: dict[str, Callable[[int], bytes]] = {
-            "a window too large": lambda n: frames.window_update(n, (1 << 31) - 1),
-            "a window that grows by nothing": lambda n: frames.window_update(n, 0),
-            "data after the end": lambda n: frame(frames.DATA, 0, n, b"x"),
-            "headers after the end": lambda n: frame(frames.HEADERS, WHOLE | END, n, b"\x82"),
-            "a priority of a wrong size": lambda n: frame(frames.PRIORITY, 0, n, b"x"),
-            "a stream that depends on itself": lambda n: frame(
-                frames.PRIORITY, 0, n, long(n) + b"\0"
-            ),
-        }
-        for what, provoke in provocations.items():
+        for what, (code, provoke) in PROVOCATIONS.items():
             peer = Peer()
-            begun = until_calmed(
-                peer,
-                lambda n: peer.head(2 * n + 1) + provoke(2 * n + 1),  # noqa: B023  # at once
-            )
+            begun = until_calmed(peer, lambda n: provoke(peer, 2 * n + 1))  # noqa: B023  # at once
             self.assertEqual(begun, 100, what)
+            self.assertEqual({sent for _, sent in peer.resets()}, {code}, what)
             self.assertFalse([event for event in peer.events if isinstance(event, Requested)])
 
-    def test_malformed_requests_count(self) -> None:
-        """H2, H7"""
+    def test_made_you_reset_a_packet_later(self) -> None:
+        """H2: the work that was begun ends, each time"""
         peer = Peer()
-        self.assertEqual(until_calmed(peer, lambda n: peer.head(2 * n + 1, GET[1:])), 100)
-        peer = Peer()
-        too_long = (*POST, (b"content-length", b"1"))
-        self.assertEqual(
-            until_calmed(
-                peer,
-                lambda n: (
-                    peer.head(2 * n + 1, too_long, WHOLE)
-                    + frame(frames.DATA, END, 2 * n + 1, b"xy")
-                ),
-            ),
-            100,
-        )
+        for number in range(1, 201, 2):
+            peer.ask(number, POST, WHOLE)
+            (event,) = peer.say(frames.window_update(number, 0))
+            assert isinstance(event, Cancelled)
+            self.assertEqual((event.stream, event.by_peer), (number, False))
+        peer.ask(201, POST, WHOLE)
+        peer.say(frames.window_update(201, 0))
+        self.assertEqual(peer.left_with(), CALM)
+        self.assertEqual(peer.connection.open_streams, 0)
 
     def test_too_many_streams(self) -> None:
         """H6: refused, so that they may be tried again, and that cannot go on for ever"""
@@ -147,6 +221,47 @@ class Blocks(SynchronousTestCase):
         self.assertEqual(event.problem.status, 431)
         peer.ask(5, (*GET, *[large] * 60))
         self.assertEqual(peer.left_with(), CALM)
+
+    def test_large_heads_that_are_held_together(self) -> None:
+        """H4: what streams under way stand for is bounded by sixteen of the largest heads"""
+        peer = Peer()
+        references = b"\xbe" * 8
+        ask = block_of((*POST, (b"x", b"y" * 4000))) + references[1:]
+        peer.say(frame(frames.HEADERS, WHOLE, 1, ask))
+        small = block_of(tuple((*field, True) for field in POST))
+        literal = small + references
+        for number in range(3, 41, 2):
+            peer.say(frame(frames.HEADERS, WHOLE, number, literal))
+        self.assertEqual(peer.resets()[0][1], Code.REFUSED_STREAM)
+        begun = peer.connection.open_streams
+        self.assertEqual(begun + len(peer.resets()), 20)
+        self.assertEqual(begun, 16)
+        # Small ones are served beside them, and one that is over makes room.
+        (event,) = peer.say(frame(frames.HEADERS, WHOLE, 41, small))
+        self.assertIsInstance(event, Requested)
+        peer.connection.reset(1)
+        (event,) = peer.say(frame(frames.HEADERS, WHOLE, 43, literal))
+        self.assertIsInstance(event, Requested)
+        peer.say(frame(frames.HEADERS, WHOLE, 45, literal))
+        self.assertEqual(peer.resets()[-1], (45, Code.REFUSED_STREAM))
+        self.assertIsNone(peer.left_with())
+        self.assertEqual(
+            until_calmed(peer, lambda n: frame(frames.HEADERS, WHOLE, 47 + 2 * n, literal)), 95
+        )
+
+    def test_large_trailers_that_are_held_together(self) -> None:
+        """H4: those of a request count with its head"""
+        peer = Peer()
+        for number in range(1, 101, 2):
+            peer.ask(number, POST, WHOLE)
+        large = block_of(((b"x", b"y" * 4000),)) + b"\xbe" * 7
+        for number in range(1, 51, 2):
+            peer.say(frame(frames.HEADERS, WHOLE | END, number, large))
+            large = b"\xbe" * 8
+        self.assertEqual(
+            {code for _, code in peer.resets()}, {Code.ENHANCE_YOUR_CALM}, peer.resets()
+        )
+        self.assertEqual(len(peer.resets()), 25 - 16)
 
     def test_sizes_of_the_table_over_and_over(self) -> None:
         peer = Peer()

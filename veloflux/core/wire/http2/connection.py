@@ -113,6 +113,10 @@ class Connection:
         """The fields of a block that is not a head; as `Unpacker.unpack`."""
         raise NotImplementedError
 
+    def _hold_fields(self, stream: Stream, size: int, code: Code) -> None:
+        """Fields that stand for so many bytes are held until the stream is gone. Raises
+        BrokenStreamError of `code` for too many."""
+
     def _heed(self, name: int, value: int) -> None:
         """The peer's word on a setting other than its window."""
 
@@ -238,6 +242,7 @@ class Connection:
         lines = trailers(fields)
         if stream.expected > stream.received:
             raise malformed("The body is shorter than was announced.")
+        self._hold_fields(stream, len(lines), Code.ENHANCE_YOUR_CALM)
         self._ended_by_peer(stream)
         if not stream.discards:
             self._events.append(Came(stream.id, b"", True, lines))

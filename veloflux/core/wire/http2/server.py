@@ -23,6 +23,9 @@ from veloflux.core.wire.http2.unpacking import Fields
 
 # Bytes of a field block beyond what its limits need.
 _BLOCK_GRACE = 16 * 1024
+# So many of the largest field blocks may be under way at once: a byte on the wire can stand for
+# thousands that are held until its request is over (CVE-2026-49975).
+_LARGEST_AT_ONCE = 16
 # Control frames that come with each honest request.
 _REFUND = 4.0
 _DRAIN_PING = b"veloflux"
@@ -32,7 +35,7 @@ _BODILESS = frozenset((b"204", b"304"))
 class Server(connection.Connection):
     """`new_key` makes a Sec-WebSocket-Key for each tunnel (RFC 8441); without it there are none."""
 
-    __slots__ = ("_final", "_openings")
+    __slots__ = ("_final", "_max_fields", "_openings")
 
     def __init__(
         self, limits: Limits, terms: Terms, now: float, new_key: NewKey | None = None
@@ -42,6 +45,7 @@ class Server(connection.Connection):
         # The last stream that a final GOAWAY names; None before that.
         self._final: int | None = None
         self._openings = Openings(limits, new_key)
+        self._max_fields = _LARGEST_AT_ONCE * limits.max_header_bytes
         self._outlet.put(settings.announce(terms, limits, tunnels=new_key is not None))
 
     @property
@@ -83,6 +87,8 @@ class Server(connection.Connection):
             State.HALF_CLOSED_REMOTE if ended else State.OPEN,
             self._outlet.initial_window,
         )
+        if known.head is not None:
+            self._hold_fields(stream, len(known.head.raw), Code.REFUSED_STREAM)
         streams.alive[number] = stream
         stream.expected = known.expected
         stream.is_head = known.method == b"HEAD"
@@ -94,6 +100,13 @@ class Server(connection.Connection):
             assert known.problem is not None
             stream.discards = True
             self._events.append(Refused(number, known.problem, known.method))
+
+    def _hold_fields(self, stream: Stream, size: int, code: Code) -> None:
+        held = self._streams.fields + size
+        if held > self._max_fields:
+            raise BrokenStreamError(code, "refused", "The fields of open streams are too large.")
+        self._streams.fields = held
+        stream.fields += size
 
     def _unpack(self, block: bytes) -> Fields | None:
         return self._openings.unpack(block)

@@ -72,12 +72,14 @@ class Stream:
     `window` is what we may send; `unacknowledged` what of the peer's bytes was handed on and not
     yet used up; `expected` the length that the peer announced, -1 for none, and `received` what
     came of it. `queue` holds what of our body waits for a window, `trailers` its last block.
+    `fields` are the bytes that the peer's fields stand for.
     `has_head` says that our head is sent, `is_answered` that a server's is there.
     """
 
     __slots__ = (
         "discards",
         "expected",
+        "fields",
         "has_head",
         "id",
         "inflow",
@@ -102,6 +104,7 @@ class Stream:
         self.unacknowledged = 0
         self.expected = -1
         self.received = 0
+        self.fields = 0
         self.queue: deque[memoryview] | None = None
         self.queued = 0
         self.trailers: bytes | None = None
@@ -114,12 +117,14 @@ class Stream:
 
 
 class Streams:
-    """The streams of a connection: those alive, by number, and what became of the others."""
+    """The streams of a connection: those alive, by number, and what became of the others. `fields`
+    is the sum over those alive."""
 
-    __slots__ = ("_gaps", "_gone", "alive", "last")
+    __slots__ = ("_gaps", "_gone", "alive", "fields", "last")
 
     def __init__(self) -> None:
         self.alive: dict[int, Stream] = {}
+        self.fields = 0
         self.last = 0
         self._gone: dict[int, State] = {}
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS)
@@ -150,7 +155,9 @@ class Streams:
 
     def close(self, number: int, state: State) -> None:
         """Forget a stream, but for how it ended."""
-        self.alive.pop(number, None)
+        stream = self.alive.pop(number, None)
+        if stream is not None:
+            self.fields -= stream.fields
         if state is not State.ENDED:
             self._gone[number] = state
             if len(self._gone) > _REMEMBERED:
