@@ -66,6 +66,7 @@ class OutlierTests(SynchronousTestCase):
         reasons = {failure.reason for failure in failures}
         others = {
             "no_backend",
+            "no_tunnel",
             "circuit_open",
             "resources",
             "busy",
