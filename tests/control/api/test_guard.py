@@ -31,6 +31,7 @@ class CredentialsTests(SynchronousTestCase):
         self.assertEqual(self.status(basic("admin", PASSWORD).replace("Basic", "bASIC")), 200)
 
     def test_every_refusal_is_the_same(self) -> None:
+        """A8: bad base64, no colon, no UTF-8, another scheme."""
         refusals = set()
         for authorization in (
             None,
@@ -56,10 +57,12 @@ class CredentialsTests(SynchronousTestCase):
         self.assertEqual(len(refusals), 1)
 
     def test_a_colon_belongs_to_the_password(self) -> None:
+        """A8: the first one ends the name (RFC 7617, section 2)."""
         self.api = Api(Admin(password="a:b:"))
         self.assertEqual(self.status(basic("admin", "a:b:")), 200)
 
     def test_two_headers_are_refused(self) -> None:
+        """A8: twice the same, or two schemes."""
         right = basic("admin", PASSWORD)
         head = self.api.raw("GET", "/metrics", {"Authorization": right, "AUTHORIZATION": right})
         self.assertEqual(parse(Connection(self.api.site).send(head)).status, 401)

@@ -54,6 +54,7 @@ class Upgrade(Case):
         self.assertTrue(socket.told.endswith(b"\r\n\r\n"))
 
     def test_passes_on_nothing_of_the_request_but_the_handshake(self) -> None:
+        """W2: so no extension is agreed on, and nothing can be inflated."""
         self.ask(Sec_WebSocket_Extensions="permessage-deflate", Cookie="secret=1")
         told = self.api.sockets.socket.told
         self.assertNotIn(b"deflate", told)

@@ -239,6 +239,12 @@ class Abuse(Case):
             self.socket.dataReceived(raw)
             self.assertEqual(self.closed(), code, name)
 
+    def test_closes_on_what_is_compressed(self) -> None:
+        """W2: 22 bytes that would be inflated to gigabytes are no frame of a known kind."""
+        self.read()
+        self.socket.dataReceived(frame(TEXT, b"\xab\x56" * 11, rsv=4))
+        self.assertEqual(self.closed(), 1002)
+
     def test_closes_on_a_million_empty_fragments(self) -> None:
         self.read()
         self.socket.dataReceived(frame(TEXT, b"", fin=False))
