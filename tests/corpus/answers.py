@@ -7,6 +7,17 @@ def _answer(*lines: bytes, start: bytes = b"HTTP/1.1 200 OK", body: bytes = b"he
     return b"\r\n".join((start, *lines)) + b"\r\n\r\n" + body
 
 
+# What int(), strip() or a search for `chunked` would take.
+_LENGTHS = (
+    *(b"5 5", b"5\t5", b"5,", b"5;", b"5.0", b"5e0", b"5L", b'"5"', b"%35", b"five", b"- 5"),
+    *(b"5\x00", b"\x0b5", b"\x1c5", b"5\x85", b"5\xa0", b"5\x7f", b"\xb2", "٥".encode()),
+)
+_CODINGS = (
+    *(b"xchunked", b"chunkedx", b'"chunked"', b"chunked;q=1", b", chunked", b"chunked,", b"cow"),
+    *(b"cow, chunked", b"chunked, cow", b"chunked chunked", b"chunked\x00", b"chunked\x85"),
+    *(b"\xa0chunked", b"chunked\x7f", "chun\u212aed".encode()),
+)
+
 FRAMING: Answers = [
     (name, _answer(*lines))
     for name, lines in (
@@ -29,6 +40,13 @@ FRAMING: Answers = [
         ("identity", (b"Transfer-Encoding: identity",)),
         ("empty TE", (b"Transfer-Encoding:",)),
         ("vertical tab in TE", (b"Transfer-Encoding: chunked\x0b",)),
+        ("an empty CL and one", (b"Content-Length:", b"Content-Length: 5")),
+        ("CL in two cases", (b"CONTENT-LENGTH: 5", b"content-length: 6")),
+        ("CL and TE of nothing", (b"Content-Length: 5", b"Transfer-Encoding:")),
+        ("CL and identity", (b"Content-Length: 5", b"Transfer-Encoding: identity")),
+        ("identity, chunked", (b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked")),
+        *((f"CL {value!r}", (b"Content-Length: " + value,)) for value in _LENGTHS),
+        *((f"TE {value!r}", (b"Transfer-Encoding: " + value,)) for value in _CODINGS),
     )
 ] + [
     (
@@ -52,6 +70,12 @@ GRAMMAR: Answers = [
     ("folded", _answer(b"X: a", b" b", b"Content-Length: 5")),
     ("folded by a tab", _answer(b"X: a", b"\tb", b"Content-Length: 5")),
     ("space before the colon", _answer(b"Content-Length : 5")),
+    ("space before the colon of TE", _answer(b"Transfer-Encoding : chunked")),
+    ("TE after a CR", _answer(b"X: y\rTransfer-Encoding: chunked", b"Content-Length: 5")),
+    ("TE folded", _answer(b"Transfer-Encoding:", b" chunked")),
+    ("CL folded", _answer(b"Content-Length: 1", b" 5")),
+    ("name in two lines", _answer(b"Content-Length", b": 5")),
+    ("UTF-8 BOM", _answer(b"\xef\xbb\xbfContent-Length: 5")),
     ("no colon", _answer(b"X", b"Content-Length: 5")),
     ("no name", _answer(b": x", b"Content-Length: 5")),
     ("space first", _answer(b" Content-Length: 5")),

@@ -78,25 +78,25 @@ TE_TE: Variants = [
 ]
 
 
-def odd_bytes_around_transfer_encoding() -> Iterator[tuple[str, bytes]]:
+def odd_bytes_around(
+    name: bytes, value: bytes, body: bytes = _CHUNKED_BODY
+) -> Iterator[tuple[str, bytes]]:
     """Each control and each byte over 0x7e in each of four places, but for tabs after the colon,
     which are white space."""
-    places = (
-        b"%sTransfer-Encoding: chunked",
-        b"Transfer-Encoding%s: chunked",
-        b"Transfer-Encoding:%schunked",
-        b"Transfer-Encoding: chunked%s",
+    places = tuple(
+        place.replace(b"N", name).replace(b"V", value)
+        for place in (b"%sN: V", b"N%s: V", b"N:%sV", b"N: V%s")
     )
     for number in (*range(0x20), *range(0x7F, 0x100)):
         for place in places:
             if number == 9 and place.index(b"%s") > place.index(b":"):
                 continue
             line = place.replace(b"%s", bytes((number,)))
-            yield repr(line), _post(line)
+            yield repr(line), _post(line, body=body)
 
 
 TE_OBFUSCATED: Variants = [
-    *odd_bytes_around_transfer_encoding(),
+    *odd_bytes_around(b"Transfer-Encoding", b"chunked"),
     ("space for hyphen", _post(b"Transfer Encoding: chunked")),
     ("space before the name", _post(b" Transfer-Encoding: chunked")),
     ("space before the colon", _post(b"Transfer-Encoding : chunked")),
@@ -111,6 +111,17 @@ TE_OBFUSCATED: Variants = [
     ("quoted name", _post(b'"Transfer-Encoding": chunked')),
     ("UTF-8 BOM", _post(b"\xef\xbb\xbfTransfer-Encoding: chunked")),
     ("no-break space", _post("Transfer-Encoding:\u00a0chunked".encode())),
+    ("name in two lines", _post(b"Transfer-Encoding", b": chunked")),
+    ("name in two lines, folded", _post(b"Transfer-Encoding", b" : chunked")),
+    ("after CR CR", _post(b"X: x\r\rTransfer-Encoding: chunked")),
+    ("after LF CR", _post(b"X: x\n\rTransfer-Encoding: chunked")),
+    ("after a form feed", _post(b"X: x\x0cTransfer-Encoding: chunked")),
+    ("semicolon before the colon", _post(b"Transfer-Encoding;: chunked")),
+    ("comma before the colon", _post(b"Transfer-Encoding,: chunked")),
+    ("under two names", _post(b"Transfer-Encoding: x, Transfer-Encoding: chunked")),
+    ("escaped", _post(b"Transfer-Encoding: %63hunked")),
+    ("long s", _post("Tranſfer-Encoding: chunked".encode())),
+    ("Kelvin sign", _post("Transfer-Encoding: chun\u212aed".encode())),
 ]
 
 TE_IN_HTTP10: Variants = [
@@ -132,6 +143,14 @@ TWO_LENGTHS: Variants = [
         ("list of different", (b"Content-Length: 5, 6",)),
         ("list with an empty member", (b"Content-Length: 5,",)),
         ("three", (b"Content-Length: 5",) * 3),
+        ("zero after more", (b"Content-Length: 5", b"Content-Length: 0")),
+        ("one of them empty", (b"Content-Length: 5", b"Content-Length:")),
+        ("one of them no number", (b"Content-Length: 5", b"Content-Length: x")),
+        ("one with a zero", (b"Content-Length: 5", b"Content-Length: 05")),
+        ("list of three", (b"Content-Length: 5,5,5",)),
+        ("list with a semicolon", (b"Content-Length: 5;5",)),
+        ("a comma alone", (b"Content-Length: ,",)),
+        ("in two cases", (b"CONTENT-LENGTH: 5", b"content-length: 6")),
     )
 ]
 
@@ -164,10 +183,32 @@ _LENGTHS = [
     b"%d" % (2**64 + 5),
     b"1" + b"0" * 30,
     b"9" * 5000,
+    b"+ 5",
+    b"- 5",
+    b"0b101",
+    b"0o5",
+    b"5L",
+    b"5,",
+    b"=5",
+    b"%35",
+    b"1e1",
+    b"\x1c5",
+    b"5\x85",
+    b"inf",
+    "\u2075".encode(),
+    b"5 # five",
 ]
 
 LENGTHS: Variants = [
-    (repr(value[:40]), _post(b"Content-Length: " + value, body=b"hello")) for value in _LENGTHS
+    *((repr(value[:40]), _post(b"Content-Length: " + value, body=b"hello")) for value in _LENGTHS),
+    *odd_bytes_around(b"Content-Length", b"5", b"hello"),
+    ("space before the colon", _post(b"Content-Length : 5", body=b"hello")),
+    ("tab before the colon", _post(b"Content-Length\t: 5", body=b"hello")),
+    ("no colon", _post(b"Content-Length 5", body=b"hello")),
+    ("equals sign", _post(b"Content-Length=5", body=b"hello")),
+    ("after a bare LF", _post(b"X: x\nContent-Length: 5", body=b"hello")),
+    ("after a bare CR", _post(b"X: x\rContent-Length: 5", body=b"hello")),
+    ("name in two lines", _post(b"Content-Length", b": 5", body=b"hello")),
 ]
 
 LINE_ENDS: Variants = [
@@ -191,6 +232,20 @@ LINE_ENDS: Variants = [
     ("LF first", b"\nGET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
     ("vertical tab", b"GET / HTTP/1.1\r\nHost: example.org\r\nX: a\x0bb\r\n\r\n"),
     ("delete", b"GET / HTTP/1.1\r\nHost: example.org\r\nX: a\x7fb\r\n\r\n"),
+    ("LF CR", b"GET / HTTP/1.1\n\rHost: example.org\n\r\n\r"),
+    ("form feed for a line end", b"GET / HTTP/1.1\x0cHost: example.org\r\n\r\n"),
+    ("next line (U+0085) for one", b"GET / HTTP/1.1\x85Host: example.org\r\n\r\n"),
+    ("line separator (U+2028) for one", "GET / HTTP/1.1\u2028Host: a\r\n\r\n".encode()),
+    (
+        "LF before the second request",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: y\n\nGET /z HTTP/1.1\r\n\r\n",
+    ),
+    ("CR first", b"\rGET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+    ("CR CR LF first", b"\r\r\nGET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+    *(
+        (f"control {number} in a value", b"GET / HTTP/1.1\r\nHost: a\r\nX: a%cb\r\n\r\n" % number)
+        for number in (1, 8, 0x0C, 0x0E, 0x1B, 0x1C, 0x1D, 0x1E, 0x1F)
+    ),
 ]
 
 FOLDED: Variants = [
@@ -234,6 +289,46 @@ REQUEST_LINES: Variants = [
     ("HTTP/0.9", b"GET /\r\n\r\n"),
     ("HTTP/0.9 with fields", b"GET /\r\nHost: example.org\r\n\r\n"),
     ("no target", b"GET HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+    ("nothing between", b"GET/HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+    ("no space before the version", b"GET /HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+    *(
+        (f"{gap!r} for a space", b"GET%b/%bHTTP/1.1\r\nHost: example.org\r\n\r\n" % (gap, gap))
+        for gap in (b"\x0b", b"\x0c", b"\r", b"\x00", b"\x1f", b"\x85", b"\xa0", b"+", b"%20")
+    ),
+    *(
+        (f"a version of {version!r}", b"GET / %b\r\nHost: example.org\r\n\r\n" % version)
+        for version in (
+            b"HTTP/+1.1",
+            b"HTTP/-1.1",
+            b"HTTP/1.-1",
+            b"HTTP/ 1.1",
+            b"HTTP /1.1",
+            b"HTTP/1 .1",
+            b"HTTP/1. 1",
+            b"HTTP/1.1.1",
+            b"HTTP/1.",
+            b"HTTP/.1",
+            b"HTTP/",
+            b"HTTP",
+            b"HTTP/1.1\x00",
+            b"HTTP/1.1\x0b",
+            b"HTTP/1.1\t",
+            b"HTTP/1.1;x",
+            b"HTTP/1_1",
+            b"HTTP/0x1.1",
+            b"HTTP/1.\xb1",
+            "HTTP/1.١".encode(),
+            "ＨTTP/1.1".encode(),
+            b"HTTP\\1.1",
+            b"XHTTP/1.1",
+            b"Http/1.1",
+        )
+    ),
+    ("a quoted method", b'"GET" / HTTP/1.1\r\nHost: example.org\r\n\r\n'),
+    ("a method not ASCII", "GÉT / HTTP/1.1\r\nHost: example.org\r\n\r\n".encode()),
+    ("a method with a colon", b"GET: / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+    ("an answer", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("a chunk", b"5\r\nhello\r\n0\r\n\r\n"),
     ("two spaces", b"GET  / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
     ("two spaces after", b"GET /  HTTP/1.1\r\nHost: example.org\r\n\r\n"),
     ("space first", b" GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
@@ -268,6 +363,9 @@ OTHER_VERSIONS: Variants = [
     ("1.2", b"GET / HTTP/1.2\r\nHost: example.org\r\n\r\n"),
     ("0.9", b"GET / HTTP/0.9\r\nHost: example.org\r\n\r\n"),
     ("9.9", b"GET / HTTP/9.9\r\nHost: example.org\r\n\r\n"),
+    ("0.0", b"GET / HTTP/0.0\r\nHost: example.org\r\n\r\n"),
+    ("1.9", b"GET / HTTP/1.9\r\nHost: example.org\r\n\r\n"),
+    ("2.1", b"GET / HTTP/2.1\r\nHost: example.org\r\n\r\n"),
     ("the HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
 ]
 
@@ -297,6 +395,28 @@ TARGETS: Variants = [
         b"javascript:alert(1)",
         b"/x#fragment",
         b"/x?y#fragment",
+        b"/x\x7f",
+        b"/x?\x00",
+        b"http://./",
+        b"http://.a/",
+        b"http://a..b/",
+        b"http://a%2fb/",
+        b"http://a%00/",
+        b"http://a:80:80/",
+        b"http://a:b@c/",
+        b"http://@a/",
+        b"http://[::1]x/",
+        b"http://[]/",
+        b"http:\\\\a/",
+        b"http://a\tb/",
+        b"https://",
+        b"://a/",
+        b"ws://example.org/",
+        b"data:,x",
+        b"\\x",
+        b"**",
+        b"*/x",
+        b"/*#",
         b"http://example.org/x#fragment",
         b"/#",
     )
@@ -322,6 +442,32 @@ _HOSTS = [
     b"Host: []",
     b"Host: a%00",
     b"Host: a%2eb",
+    b"Host: a%",
+    b"Host: %61",
+    b"Host: @a",
+    b"Host: a@",
+    b"Host: a,",
+    b"Host: a:80,b:80",
+    b"Host: a:80 b",
+    b"Host: a: 80",
+    b"Host: a :80",
+    b"Host: a:0x50",
+    b"Host: a:80a",
+    b"Host: a:000080",
+    b"Host: [::1]:99999",
+    b"Host: [::1]]",
+    b"Host: [[::1]]",
+    b"Host: [::1%25eth0]",
+    b"Host: [v1.x]",
+    b"Host: a^b",
+    b"Host: {a}",
+    b"Host: a\x7f",
+    b"Host: a\x0bb",
+    b"Host: a\xa0",
+    b"Host: a\r\nHost:",
+    b"Host:\r\nHost: a",
+    b"Host : a",
+    b"Host: a\r\nHost : b",
     b"Host: a/b",
     b"Host: a\\b",
     b"Host: a b",
@@ -386,5 +532,34 @@ PATHS: Variants = [
         b"/%f5%80%80%80",
         b"/%ff",
         b"/%fe",
+        b"/%1",
+        b"/%g0",
+        b"/%0x41",
+        b"/%+1",
+        b"/%%31",
+        b"/%%",
+        b"/a%00.html",
+        b"/a%2f%2e%2e%2fb",
+        b"/a%5c..%5cb",
+        b"/..%5cadmin",
+        b"/a/..%2f..%2fadmin",
+        b"/a/../..",
+        b"/./..",
+        b"/.//../x",
+        b"/a/.%2e/%2e./%2e%2e",
+        b"/a/..\\b",
+        b"/%c0%2e%c0%2e/admin",
+        b"/%f8%80%80%80%af",
+        b"/%c0%80",
+        # Some servers take off what follows a semicolon before they look for dots (CVE-2018-11759's
+        # kind), and others after decoding.
+        b"/public/..;/admin",
+        b"/public/..;x=1/admin",
+        b"/public/..;",
+        b"/public/.;/admin",
+        b"/public/%2e%2e;/admin",
+        b"/public/..%3b/admin",
+        b"/public/.%2E%3Bx/admin",
+        b"/..;/admin",
     )
 ]

@@ -24,6 +24,9 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 # %2f and %5c are separators to some readers, %00 an end: RFC 3986 section 2.2 makes them differ
 # from the plain byte, so decoding is wrong and passing on is a guess.
 _AMBIGUOUS = frozenset(b"/\\\0")
+# A parameter (RFC 3986 section 3.3) that some servers take off before they resolve dots, and so
+# climb where others find a name.
+_DOTS_AND_MORE = (b".;", b"..;", b".%3B", b"..%3B")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # Bytes that no UTF-8 text has, and the first half of forms longer than need be (RFC 3629).
 _OVERLONG = re.compile(rb"[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
@@ -74,7 +77,7 @@ def normalise_path(path: bytes) -> bytes:
     """Decode what needs no escape, upper-case the escapes, merge slashes, resolve dots.
 
     RFC 3986 section 6.2.2. Raises ProtocolError for bad escapes, `%2F`, `%5C`, `%00`, a backslash,
-    bytes that cannot be UTF-8, and a path that climbs above its root.
+    bytes that cannot be UTF-8, `..;`, and a path that climbs above its root.
     """
     if _PLAIN.fullmatch(path):
         return path
@@ -92,6 +95,8 @@ def normalise_path(path: bytes) -> bytes:
                 raise bad_request("path", "The path climbs above its root.")
             segments.pop()
         elif last and last != b".":
+            if last.startswith(_DOTS_AND_MORE):
+                raise bad_request("path", "The path has dots with a parameter.")
             segments.append(last)
     joined = b"/" + b"/".join(segments)
     return joined + b"/" if segments and last in (b"", b".", b"..") else joined
