@@ -25,7 +25,8 @@ run: $(VENV)/.run  ## run VeloFlux before two demo backends (CONFIG=etc/veloflux
 	@exec $(BIN)/python -m veloflux.demo --config $(CONFIG)
 
 test: $(VENV)/.test  ## run all tests, or some: make test TESTS=tests.core
-	@.ci/debian curl=curl h2load=nghttp2-client haproxy=haproxy wrk=wrk prlimit=util-linux strace=strace
+	@.ci/debian curl=curl h2load=nghttp2-client haproxy=haproxy wrk=wrk prlimit=util-linux strace=strace \
+		chromium=chromium openssl=openssl
 	$(BIN)/python $(WARNINGS) -m twisted.trial $(TESTS)
 
 lint: $(VENV)/.test  ## style, types and import contracts
