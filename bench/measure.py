@@ -16,6 +16,7 @@ from bench.load import Idle, Load, Wrk
 from bench.peers import ORIGIN_PEER, PEERS, Running
 from bench.process import BenchError
 from bench.swap import Swaps, swapping
+from bench.watched import Watched, watched
 from bench.works import Work
 
 WARM_S = 1
@@ -41,6 +42,7 @@ class Sample:
     swaps: int = 0  # changes of the configuration meanwhile
     calls: int = 0  # of the admin API meanwhile
     call_p99_ms: float = 0.0
+    watched: Watched | None = None  # where it is looked at what watchers cost
 
 
 @dataclass(slots=True)
@@ -138,10 +140,12 @@ def _start(peer: str, cores: int, place: Room) -> Running:
 def _turn(work: Work, load: Load, proxy: Running, seconds: int, place: Room) -> Sample:
     cores = place.load_cores(work.proxy_cores)
     load.run(proxy.port, WARM_S, cores, place.folder)
-    before = proxy.process.cpu_by_pid()
     swaps_or_none = swapping(proxy) if proxy.configs[1] else nullcontext(Swaps(proxy))
     calls_or_none = calling(proxy) if proxy.calls else nullcontext(Calls(proxy))
-    with swaps_or_none as swaps, calls_or_none as calls:
+    is_looked_at = proxy.watchers is not None
+    watch_or_none = watched(proxy, cores) if is_looked_at else nullcontext([None])
+    with swaps_or_none as swaps, calls_or_none as calls, watch_or_none as watch:
+        before = proxy.process.cpu_by_pid()
         figures = load.run(proxy.port, max(seconds, work.least_s), cores, place.folder)
         used = [s - before.get(pid, 0.0) for pid, s in proxy.process.cpu_by_pid().items()]
     rate = figures.requests / figures.seconds
@@ -154,7 +158,7 @@ def _turn(work: Work, load: Load, proxy: Running, seconds: int, place: Room) -> 
         "p99 ms": figures.p99_ms,
     }[work.unit]
     busiest = max(used) / sum(used)
-    more = (swaps.count, calls.count, calls.p99_ms)
+    more = (swaps.count, calls.count, calls.p99_ms, watch[0])
     return Sample(cost, rate, figures.p99_ms, figures.max_ms, cpu_us, busiest, *more)
 
 

@@ -27,7 +27,8 @@ class Peer:
     `other` is a configuration that it changes to and back under load. `load` stands in place of the
     work's; with `against`, what it costs more than that peer is shown. One that `is_secure` speaks
     TLS, with a certificate in `$folder` that is made for it (ECDSA, P-256). `calls` are those of
-    its admin API, a second, under load.
+    its admin API, a second, under load; `watchers` is how many watch its metrics then, None where
+    it is not looked at what they cost.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Peer:
     against: str = ""
     is_secure: bool = False
     calls: int = 0
+    watchers: int | None = None
 
     def start(self, key: str, origin: int, cores: set[int], folder: Path) -> "Running":
         """Start it before `origin`; raises BenchError when it does not come up."""
@@ -71,12 +73,14 @@ class Peer:
             process.end()
             raise
         both = configs[0], configs[1]
-        return Running(self.label, port, process, room / "config", both, admin, self.calls)
+        more = (admin, self.calls, self.watchers)
+        return Running(self.label, port, process, room / "config", both, *more)
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A peer that answers at 127.0.0.1:`port`, and `calls` times a second at `admin`."""
+    """A peer that answers at 127.0.0.1:`port`, and `calls` times a second at `admin`, where it has
+    so many watchers."""
 
     label: str
     port: int
@@ -85,6 +89,7 @@ class Running:
     configs: tuple[str, str]
     admin: int
     calls: int
+    watchers: int | None
 
     def reconfigure(self, is_other: bool) -> None:
         """Write its other configuration, or its first one again; it is not told."""
@@ -319,5 +324,7 @@ PEERS = {
     "veloflux-swaps": _veloflux(
         "VeloFlux, reloaded", routes=MANY_ROUTES, other_routes=OTHER_ROUTES
     ),
+    "veloflux-unwatched": replace(_veloflux("VeloFlux, not watched"), watchers=0),
+    "veloflux-watched": replace(_veloflux("VeloFlux, 1,000 watchers"), watchers=1000),
     **{f"price-{key}": _priced(price) for key, price in PRICES.items()},
 }

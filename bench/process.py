@@ -58,6 +58,11 @@ class Process:
         return found
 
     @property
+    def pid(self) -> int:
+        """Of its first process."""
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         """Whether its first process has not ended."""
         return self._process.poll() is None

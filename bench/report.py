@@ -6,6 +6,7 @@ from html import escape
 
 from bench.measure import Outcome
 from bench.peers import PEERS
+from bench.watched import Watched
 from bench.works import WORKS, Work
 
 LEADERS = ("nginx", "HAProxy")
@@ -57,6 +58,9 @@ def beside(unit: str, outcome: Outcome, peer: str) -> str:
         return f"{cpu_us:.2f} µs per request, {busiest:.0%} of it in the busiest process"
     if unit == "p99 ms":
         said = f"longest answer {outcome.median(peer, lambda s: s.max_ms):.1f} ms"
+        watched = [sample.watched for sample in outcome.samples[peer] if sample.watched]
+        if watched:
+            return f"{said}; {crowd(watched)}"
         swaps = outcome.median(peer, lambda s: s.swaps)
         calls = outcome.median(peer, lambda s: s.calls)
         if calls:
@@ -64,6 +68,19 @@ def beside(unit: str, outcome: Outcome, peer: str) -> str:
             said += f", {calls:.0f} calls in a turn, all answered, p99 {took_ms:.1f} ms"
         return said + (f", {swaps:.0f} changes in a turn, no request failed" if swaps else "")
     return ""
+
+
+def crowd(found: list[Watched]) -> str:
+    """What watchers cost, in medians; a later crowd uses an earlier one's memory again."""
+    share = statistics.median(each.cpu_share for each in found)
+    late_ms = statistics.median(each.late_ms for each in found)
+    said = f"the parent took {share:.1%} of a processor, and its loop was late by"
+    said += f" {late_ms:g} ms at most in 99 of 100 turns"
+    if not any(each.watchers for each in found):
+        return said
+    kb_each = max(each.kb_each for each in found)
+    messages = statistics.median(each.messages for each in found)
+    return f"{kb_each:.1f} KB a watcher, {messages:.0f} messages in a turn; {said}"
 
 
 def verdict(work: Work, outcome: Outcome) -> str:

@@ -154,6 +154,15 @@ WORKS = {
         proxy_cores=0,
         least_s=10,
     ),
+    "watched": Work(
+        "1,000 watchers of the live metrics, under load",
+        ("veloflux-unwatched", "veloflux-watched"),
+        "p99 ms",
+        Goal(1.1, "veloflux-unwatched", "veloflux-watched"),
+        Wrk(),
+        proxy_cores=0,
+        least_s=15,
+    ),
     "workers": Work(
         "two workers against one",
         ("veloflux", "veloflux-2"),

@@ -12,6 +12,7 @@ from bench.measure import Outcome, Sample
 from bench.peers import PEERS
 from bench.prices import PRICES
 from bench.process import BenchError
+from bench.watched import Watched
 from bench.works import WORKS
 from veloflux.config.load import load
 
@@ -57,6 +58,17 @@ class PriceTests(SynchronousTestCase):
                 file = Path(folder, "veloflux.yaml")
                 file.write_text(Template(PEERS[f"price-{key}"].config).substitute(words))
                 load(str(file), {})
+
+
+class WatchedTests(SynchronousTestCase):
+    def test_says_what_watchers_cost(self) -> None:
+        costs = [Watched(1000, 7500, 17.6, 0.034, 5.0), Watched(1000, 7400, 18.0, 0.05, 10.0)]
+        samples = [Sample(5.0, max_ms=9.0, watched=each) for each in [*costs, costs[0]]]
+        outcome = Outcome({"veloflux-watched": samples, "veloflux-unwatched": [Sample(5.0)]})
+        said = report.table(WORKS["watched"], outcome)
+        self.assertIn("longest answer 9.0 ms; 18.0 KB a watcher, 7500 messages in a turn", said)
+        self.assertIn("3.4% of a processor, and its loop was late by 5 ms at most", said)
+        self.assertIn("1.00, met", said)
 
 
 class DerivedTests(SynchronousTestCase):
