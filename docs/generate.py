@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import get_args
 
-from docs import admin_api
+from docs import admin_api, streams
 from veloflux.cli import SECTIONS
 from veloflux.command.exits import MEANINGS
 from veloflux.config.reference import markdown
@@ -118,6 +118,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "command.md": command,
     "configuration.md": markdown,
     "metrics.md": metrics,
+    "streams.md": streams.page,
 }
 
 

@@ -92,6 +92,7 @@ class FakeSockets:
 
     def __init__(self) -> None:
         self.is_full = False
+        self.takes_strangers = True
         self.expected: list[tuple[str, Principal | None, str, float | None]] = []
         self.socket = FakeSocket()
 

@@ -145,6 +145,13 @@ class Refusal(Case):
         self.api.sockets.is_full = True
         self.assertEqual(self.refused(), 503)
 
+    def test_of_strangers_when_there_are_too_many(self) -> None:
+        """They keep nobody out who says who they are."""
+        self.api.sockets.takes_strangers = False
+        self.assertEqual(self.refused(Authorization=None), 503)
+        self.ask()
+        self.assertEqual(len(self.api.sockets.expected), 1)
+
 
 class Steering(Case):
     def test_pauses_and_resumes(self) -> None:

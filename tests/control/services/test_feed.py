@@ -12,9 +12,11 @@ from veloflux.control.services.feed import (
     KEPT,
     KEPT_BYTES,
     MANY,
+    MAX_GROUPS,
     TICK_S,
     Event,
     Feed,
+    FullError,
     Item,
     Scope,
     Topic,
@@ -194,6 +196,19 @@ class Watching(Case):
         self.watcher.read()
         self.pass_time(5)
         self.assertEqual([each["data"] for each in self.watcher.read()], [["a"]])
+
+    def test_is_in_so_many_different_ways(self) -> None:
+        """W4: each way is read for itself, so nobody makes the daemon read without end."""
+        crowd = [Watcher() for _ in range(MAX_GROUPS)]
+        for number, watcher in enumerate(crowd):
+            self.feed.watch(watcher, "status", period_s=1 + number / MAX_GROUPS)
+        self.assertRaises(FullError, self.feed.watch, self.watcher, "status", Scope("x"))
+        self.assertEqual(len(self.feed), MAX_GROUPS)
+        self.feed.watch(self.watcher, "status", period_s=1)
+        self.feed.watch(self.watcher, "status")
+        for gone in (self.watcher, crowd[7]):
+            self.feed.leave(gone)
+        self.feed.watch(Watcher(), "status", Scope("x"))
 
     def test_knows_no_other_topic(self) -> None:
         self.assertRaises(KeyError, self.feed.watch, self.watcher, "billing")

@@ -15,7 +15,8 @@ from zope.interface import directlyProvides
 from veloflux.control.services.feed import Feed, Topic
 from veloflux.control.services.identity.identity import Standing
 from veloflux.control.services.principal import ROLES, Principal
-from veloflux.control.streams.server import LOOK_S, Socket, Watchers
+from veloflux.control.streams.server import LOOK_S, MAX_STRANGERS, Socket, Watchers
+from veloflux.control.streams.session import AUTH_DEADLINE_S
 
 HEAD = (
     b"GET /api/ws/status HTTP/1.1\r\nHost: localhost:9090\r\nUpgrade: websocket\r\n"
@@ -167,6 +168,17 @@ class Watching(Case):
         bodies = [msgspec.json.decode(body) for _, body in self.read()]
         self.assertEqual([body.get("skipped", 0) for body in bodies], [1, 0])
         self.assertEqual({body["data"]["ok"] for body in bodies}, {self.state})
+
+
+class Strangers(Case):
+    def test_are_so_many_at_most(self) -> None:
+        self.assertTrue(self.sockets.takes_strangers)
+        strangers = [self.connect(None) for _ in range(MAX_STRANGERS)]
+        self.assertFalse(self.sockets.takes_strangers)
+        self.assertFalse(self.sockets.is_full)
+        strangers[0][0].dataReceived(frame(TEXT, b'{"type":"auth","token":"good"}'))
+        self.assertTrue(self.sockets.takes_strangers)
+        self.clock.advance(AUTH_DEADLINE_S)
 
 
 class Closing(Case):

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from veloflux.control.services.feed import Event, Feed, Item, Topic
+from veloflux.control.services.feed import MAX_GROUPS, Event, Feed, Item, Topic
 from veloflux.control.services.identity.identity import Standing
 from veloflux.control.services.principal import ROLES, Principal
 from veloflux.control.streams.session import AUTH_DEADLINE_S, BURST, STALLED_S, Session
@@ -35,6 +35,13 @@ class Wire:
         found = [each["type"] for each in self.written]
         self.written.clear()
         return found
+
+
+class Idle:
+    """Another watcher, of whom nothing is asked."""
+
+    def take(self, item: Item) -> None:
+        pass
 
 
 class Known:
@@ -250,6 +257,17 @@ class Talking(Case):
         for _ in range(1000):
             self.assertTrue(self.session.count())
             self.clock.advance(0.06)
+
+
+class Full(Case):
+    def test_is_said_where_too_many_watch_each_in_their_own_way(self) -> None:
+        for number in range(MAX_GROUPS):
+            period_s = 1 + number / MAX_GROUPS
+            self.feed.watch(Idle(), "backends", period_s=period_s)
+        self.session.open(VIEWER, "status", 1.0)
+        self.assertEqual(self.wire.types(), ["connected", "error"])
+        self.say(type="subscribe", channel="backends", period=1)
+        self.assertEqual(self.wire.types(), ["backends"])
 
 
 class Reading(Case):

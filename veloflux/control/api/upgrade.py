@@ -38,6 +38,8 @@ class Sockets(Protocol):
 
     @property
     def is_full(self) -> bool: ...
+    @property
+    def takes_strangers(self) -> bool: ...
     def expect(
         self, address: str, principal: Principal | None, channel: str, period_s: float | None, /
     ) -> Any: ...
@@ -90,10 +92,12 @@ class Upgrades(Resource):
         if request.requestHeaders.hasHeader(b"Origin") and not self._pages.knows(request):
             raise Problem(403, "A page of this origin may not watch.")
         if self._sockets.is_full:
-            raise Problem(503, "Nobody more can watch at the moment.", {b"Retry-After": b"10"})
+            raise _full()
         query = _query(request)
         address = str(getattr(request.getClientAddress(), "host", "unix"))
         principal = await self._principal(row, request, query.pop("ticket", None), address)
+        if principal is None and not self._sockets.takes_strangers:
+            raise _full()
         period_s = _period(query.pop("period", None))
         if query:
             raise Problem(400, f"There is no parameter {next(iter(query))} here.")
@@ -130,6 +134,10 @@ class Upgrades(Resource):
 
 def _nothing(asked: Asked) -> None:
     """What an upgrade is answered with comes from its own protocol."""
+
+
+def _full() -> Problem:
+    return Problem(503, "Nobody more can watch at the moment.", {b"Retry-After": b"10"})
 
 
 def _check_handshake(request: Request) -> None:

@@ -26,10 +26,17 @@ MIN_PERIOD_S, MAX_PERIOD_S = 1.0, 60.0
 MANY = 100
 # What was sent, kept for watchers that missed some of it: so many, of so many bytes in all.
 KEPT, KEPT_BYTES = 64, 1 << 19
+# Different ways to watch, each of which is read and kept for itself; there is always room for who
+# asks for no filter and no period.
+MAX_GROUPS = 128
 # Watchers that are served in one turn of the loop.
 SLICE = 25
 
 _log = Logger()
+
+
+class FullError(Exception):
+    """There are too many different ways in which something is watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +168,8 @@ class Feed:
         period_s: float | None = None,
     ) -> None:
         """Send this watcher all of a topic, and what becomes of it, in place of what it watched of
-        the topic before. Raises KeyError for a topic that does not exist."""
+        the topic before. Raises KeyError for a topic that does not exist, and FullError when too
+        many are watched each in another way."""
         topic = self.topics[name]
         self.leave(watcher, name)
         period_s = topic.period_s if period_s is None else period_s
@@ -224,6 +232,9 @@ class Feed:
         key = topic.name, scope, period_s
         group = self._groups.get(key)
         if group is None:
+            is_plain = scope.pool is None and period_s == topic.period_s
+            if len(self._groups) >= MAX_GROUPS and not is_plain:
+                raise FullError
             due = self._clock.seconds() + period_s
             group = self._groups[key] = _Group(topic, scope, period_s, due)
             self._pulses.setdefault(topic.name, topic.pulse())

@@ -31,6 +31,8 @@ from veloflux.control.streams.session import GOING_AWAY, TOO_MUCH, Credentials, 
 MAX_MESSAGE_BYTES = 4096
 # Sockets at the same time; the requests of the API are counted for themselves.
 MAX_WATCHERS = 4096
+# Of them, those who have not said yet who they are, and may be anybody.
+MAX_STRANGERS = 256
 # How often it is asked whether everybody's credentials still hold.
 LOOK_S = 2.0
 # Whole seconds: Autobahn rounds its timers down, and an interval of 0 would be a storm.
@@ -145,6 +147,12 @@ class Watchers(WebSocketServerFactory):
     def is_full(self) -> bool:
         """Whether nobody more may come."""
         return len(self._open) >= MAX_WATCHERS
+
+    @property
+    def takes_strangers(self) -> bool:
+        """Whether somebody may come who says only then who they are."""
+        strangers = sum(socket.session.principal is None for socket in self._open)
+        return strangers < MAX_STRANGERS
 
     def expect(
         self,

@@ -12,7 +12,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from veloflux.control.services.feed import Envelope, Feed, Item, Scope
+from veloflux.control.services.feed import Envelope, Feed, FullError, Item, Scope
 from veloflux.control.services.identity.identity import Standing
 from veloflux.control.services.principal import Principal
 from veloflux.control.streams.outlet import Outlet
@@ -29,6 +29,19 @@ TOO_MUCH = 1008
 TOO_SLOW = 1013
 UNAUTHORIZED = 4401
 FORBIDDEN = 4403
+# The first of them are RFC 6455's own, and Autobahn's work.
+CODES = {
+    1000: "You closed it.",
+    1002: "A frame was not as RFC 6455 has it.",
+    1007: "A text was not UTF-8.",
+    1009: "A message was too long.",
+    GOING_AWAY: "The daemon ends. Come back, to it or to what replaces it.",
+    TOO_MUCH: "You said too much in too little time.",
+    TOO_SLOW: "You read too slowly: too much waited, or nothing was read for 30 seconds.",
+    UNAUTHORIZED: "You have not said who you are, or what you showed holds no longer: it expired,"
+    " the sign-in ended, the key was deleted, the password or the role changed. Sign in again.",
+    FORBIDDEN: "You may not: the channel needs a permission, or the account is disabled or gone.",
+}
 
 
 class Credentials(Protocol):
@@ -57,37 +70,56 @@ class _Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Auth(_Asked, frozen=True, tag="auth"):
+    """The first message of who has shown nothing before: an access token or an API key."""
+
     token: str
 
 
 class _Subscribe(_Asked, frozen=True, tag="subscribe"):
+    """Watch this channel, too, or in another way than before: `{"pool": …}` is a filter of
+    `backends` and `logs`, `period` is 1 to 60 seconds."""
+
     channel: str
     filter: _Filter = _Filter()
     period: float | None = None
 
 
 class _Unsubscribe(_Asked, frozen=True, tag="unsubscribe"):
+    """Watch this channel no more; the connection stays."""
+
     channel: str
     filter: _Filter = _Filter()
 
 
 class _Resync(_Asked, frozen=True, tag="resync"):
+    """Send what came after this `seq` of the channel, or all of it where that is too long ago;
+    without `channel`, of the one in the address."""
+
     seq: int
     channel: str | None = None
 
 
 class _Ping(_Asked, frozen=True, tag="ping"):
-    pass
+    """Answered with a `pong`."""
 
 
 class _Pause(_Asked, frozen=True, tag="pause"):
-    pass
+    """Send nothing to this watcher, and keep nothing for it."""
 
 
 class _Resume(_Asked, frozen=True, tag="resume"):
-    pass
+    """Go on, with all of each channel."""
 
 
+MESSAGES: tuple[type[_Asked], ...] = (
+    _Auth,
+    _Subscribe,
+    _Unsubscribe,
+    _Resync,
+    _Ping,
+    _Pause,
+    _Resume,
+)
 _read = msgspec.json.Decoder(
     _Auth | _Subscribe | _Unsubscribe | _Resync | _Ping | _Pause | _Resume
 ).decode
@@ -254,7 +286,7 @@ class Session:
             case _Resume() if self._is_paused:
                 self._is_paused = False
                 for channel, (scope, period_s) in list(self._watched.items()):
-                    self._feed.watch(self, channel, scope, period_s)
+                    self._watch(channel, scope, period_s)
             case _Subscribe():
                 self._subscribe(asked)
             case _Unsubscribe():
@@ -280,8 +312,13 @@ class Session:
             self._watch(asked.channel, scope, asked.period)
 
     def _watch(self, channel: str, scope: Scope, period_s: float | None) -> None:
-        self._watched[channel] = scope, period_s
-        self._feed.watch(self, channel, scope, period_s)
+        try:
+            self._feed.watch(self, channel, scope, period_s)
+            self._watched[channel] = scope, period_s
+        except FullError:
+            self._watched.pop(channel, None)
+            detail = f"too many watch {channel} each in another way; leave filter and period out"
+            self._say("error", {"detail": detail})
 
     def _say(self, kind: str, body: dict[str, str]) -> None:
         """Tell this watcher alone; it is no part of any channel's sequence."""

@@ -4,6 +4,7 @@ What is streamed is what the API would answer at that moment, from the same serv
 """
 
 from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,30 +16,53 @@ from veloflux.control.services.status import Status
 from veloflux.control.services.tail import Filter
 
 
+class Channel(NamedTuple):
+    """Who may watch it, how often all of it is sent, and what it shows, in Markdown."""
+
+    permission: str | None
+    period_s: float
+    shows: str
+
+
+CHANNELS = {
+    "backends": Channel(
+        "pools:read",
+        5.0,
+        "Every backend, as `GET /api/backends` answers. When the state of one changes,"
+        " `backend_status_update` with its `pool`, `address` and new `state`, `removed` for one"
+        " that is gone.",
+    ),
+    "metrics": Channel("metrics:read", 2.0, "The figures of this moment, as `GET /api/metrics`."),
+    "status": Channel(None, 10.0, "The daemon, as `GET /api/status`; at once when it changes."),
+    "health": Channel(None, 15.0, "Whether it is well, as `GET /api/health`; at once, too."),
+    "logs": Channel(
+        "logs:read",
+        60.0,
+        "The access log as it is written: `lines` as objects, and how many more were `dropped`."
+        " Each worker sends 200 a second at most. Every period an empty one, as a sign of life.",
+    ),
+}
+
+
 def topics(observatory: Observatory, document: Callable[[], Document]) -> tuple[Topic, ...]:
     """Make the channels; `document` gives the configuration in force."""
     status = observatory.status
     return (
         _backends(observatory, document),
-        Topic("metrics", "metrics", "metrics:read", 2.0, lambda scope: _metrics(observatory)),
+        _topic("metrics", lambda scope: _metrics(observatory)),
         _status(status),
-        Topic(
-            "health",
-            "health",
-            None,
-            15.0,
-            lambda scope: status.health(),
-            lambda: {"": status.condition()},
-        ),
-        Topic(
+        _topic("health", lambda scope: status.health(), pulse=lambda: {"": status.condition()}),
+        _topic(
             "logs",
-            "logs",
-            "logs:read",
-            60.0,
             lambda scope: _lines([], 0),
             follow=lambda scope, tell: _tail(observatory, scope, tell),
         ),
     )
+
+
+def _topic(name: str, read: Callable[[Scope], object], **more: Any) -> Topic:
+    channel = CHANNELS[name]
+    return Topic(name, name, channel.permission, channel.period_s, read, **more)
 
 
 def _backends(observatory: Observatory, document: Callable[[], Document]) -> Topic:
@@ -58,7 +82,7 @@ def _backends(observatory: Observatory, document: Callable[[], Document]) -> Top
                 row = {"pool": pool, "address": address, "state": now.get(key, "removed")}
                 yield Event("backend_status_update", key, row)
 
-    return Topic("backends", "backends", "pools:read", 5.0, rows, states, tell)
+    return _topic("backends", rows, pulse=states, tell=tell)
 
 
 def _metrics(observatory: Observatory) -> object:
@@ -68,14 +92,11 @@ def _metrics(observatory: Observatory) -> object:
 
 
 def _status(status: Status) -> Topic:
-    return Topic(
+    return _topic(
         "status",
-        "status",
-        None,
-        10.0,
         lambda scope: status.details(),
         # But for what changes by itself, such as an uptime.
-        lambda: {
+        pulse=lambda: {
             "": (
                 status.condition(),
                 status.in_force.snapshot.version,
