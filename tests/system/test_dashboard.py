@@ -1,6 +1,9 @@
 """The dashboard in a real browser, before a real daemon."""
 
+import base64
 import contextlib
+import http.client
+import json
 import os
 import re
 import socket
@@ -11,7 +14,7 @@ from typing import Any
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.browser import PATIENCE_MS, Browser
-from tests.support.case import SystemTestCase, settings
+from tests.support.case import SystemTestCase, ask, settings
 from tests.support.daemon import Daemon
 
 PASSWORD = "correct horse battery"
@@ -242,6 +245,36 @@ class Changing(DashboardTestCase):
         expect(weight).to_have_text("1")
         self.go("configuration")
         expect(self.page.get_by_role("button", name="Revision 3")).to_be_visible()
+
+    def test_counts_down_a_change_that_is_watched_and_ends_it(self) -> None:
+        daemon = self.start()
+        self.enter(daemon, "configuration")
+        begun = self.ask(daemon, "POST", "/api/config/transactions?reason=try+it")
+        path = f"/api/config/transactions/{begun['id']}"
+        staged = {"object": "routes", "action": "add", "id": "new", "host": "a.b", "pool": "app"}
+        self.ask(daemon, "PUT", f"{path}/changes", {"operations": [staged]})
+        card = self.page.get_by_role("region", name="Transactions")
+        expect(card).to_contain_text("open")
+        self.ask(daemon, "POST", f"{path}/commit", {"watch": "10m"})
+        expect(card).to_contain_text("watching")
+        expect(card).to_contain_text(re.compile(r"watched for 9 min \d+ s more"))
+        expect(self.page.get_by_role("button", name="Revision 2")).to_be_visible()
+        card.get_by_role("button", name="Roll back now").click()
+        expect(card).to_contain_text("rolled back")
+        expect(self.page.get_by_role("button", name="Revision 3")).to_be_visible()
+
+    def ask(self, daemon: Daemon, method: str, path: str, body: object = None) -> Any:
+        """Call the API beside the page."""
+        credentials = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+        headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+        content = None if body is None else json.dumps(body)
+        if content is None:
+            del headers["Content-Type"]
+        address = daemon.admin
+        with contextlib.closing(http.client.HTTPConnection(address, timeout=30)) as client:
+            status, answer = ask(client, path, method, body=content, headers=headers)
+        self.assertLess(status, 300, answer)
+        return json.loads(answer)
 
     def test_says_beside_the_field_what_is_wrong(self) -> None:
         daemon = self.start()
