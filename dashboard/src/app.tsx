@@ -1,6 +1,6 @@
 /** The frame around the views: who is signed in, where one may go, and how the server is. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ComponentType } from "preact";
 import { session } from "./api/session";
 import { Pulse, LostBanner } from "./live/pulse";
@@ -85,7 +85,8 @@ function Shell() {
   const isFirst = useRef(true);
   const isHelping = useShortcuts(VIEWS);
 
-  useEffect(() => {
+  // Before anything is seen: a key pressed then is for the new view.
+  useLayoutEffect(() => {
     document.title = `${view.title} · VeloFlux`;
     setOpen(false);
     // Who goes somewhere by keyboard goes on from there; who comes first begins at the top.
