@@ -3,13 +3,19 @@
 import contextlib
 import gzip
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from h2.exceptions import ProtocolError
+from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.core.wire.http2.raw import GET as PLAIN
+from tests.core.wire.http2.raw import POST as SENDING
+from tests.core.wire.http2.raw import Field
+from tests.core.wire.http2.test_translation import MALFORMED, REFUSED, TUNNEL
 from tests.edge.test_tls import TlsTestCase, tls
 from tests.support.edge import GET, OK, Client, Rig, get, ok, variant
 from tests.support.http2 import Http2Client
@@ -419,6 +425,61 @@ class Downloads(Http2TestCase):
             answer = self.client.answer(number)
             self.assertEqual(answer.body, b"/%d" % n * 10_000)
             self.assertTrue(answer.is_whole)
+
+
+class Downgrades(Http2TestCase):
+    """H7, H8, H2.CL and H2.TE: what HTTP/1.1 would read otherwise, or as two"""
+
+    HIDDEN = b"0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    def test_a_backend_hears_only_of_what_is_sound(self) -> None:
+        """H7, H8: with a body that hides a request, and without; the next request is served"""
+        refused = {name: fields for name, (_, fields) in REFUSED.items()}
+        for name, fields in {**MALFORMED, **refused}.items():
+            if fields is TUNNEL:
+                # Here it is offered.
+                continue
+            for body in (b"", self.HIDDEN):
+                with variant(f"{name}, {len(body)} bytes"):
+                    self.make()
+                    client = self.connect()
+                    ended = 0 if body else frames.END_STREAM
+                    wire = HELLO + self.head(1, fields, ended)
+                    if body:
+                        wire += frames.frame(frames.DATA, frames.END_STREAM, 1, body)
+                    client.send(wire + self.head(3, PLAIN, frames.END_STREAM))
+                    self.check_only_the_next()
+
+    def test_a_length_that_the_frames_do_not_keep(self) -> None:
+        """H7, H2.CL: what was sent of it is broken off, and no request goes on behind it"""
+        for length in (0, 5, len(self.HIDDEN) - 1, len(self.HIDDEN) + 1):
+            with variant(str(length)):
+                self.make()
+                client = self.connect()
+                fields = (*SENDING, (b"content-length", b"%d" % length))
+                client.send(HELLO + self.head(1, fields, 0))
+                client.send(frames.frame(frames.DATA, frames.END_STREAM, 1, self.HIDDEN))
+                for connection in self.backend.connections:
+                    self.assertEqual(connection.ending, "reset")
+                    self.assertNotIn(b"/hidden", connection.received)
+                self.assertEqual(self.rig.inflight, 0)
+
+    @staticmethod
+    def head(number: int, fields: Sequence[Field], ended: int) -> bytes:
+        """A block that leaves the table as it is, in pieces if it is long."""
+        block = bytes(Encoder().encode([(name, value, True) for name, value in fields]))
+        first, rest = block[:16_384], block[16_384:]
+        wire = frames.frame(frames.HEADERS, ended, number, first)
+        for at in range(0, len(rest), 16_384):
+            wire += frames.frame(frames.CONTINUATION, 0, number, rest[at : at + 16_384])
+        return wire + frames.frame(frames.CONTINUATION, frames.END_HEADERS, number)
+
+    def check_only_the_next(self) -> None:
+        request = self.backend.request()
+        self.assertEqual((request.method, request.target), (b"GET", b"/"))
+        self.assertEqual(request.body, b"")
+        [connection] = self.backend.connections
+        self.assertEqual(len(connection.requests()), 1)
 
 
 class Endings(Http2TestCase):

@@ -85,6 +85,14 @@ PROVOCATIONS: dict[str, tuple[Code, Callable[[Peer, int], bytes]]] = {
         Code.PROTOCOL_ERROR,
         lambda peer, n: peer.head(n, (*POST, (b"content-length", b"2"))),
     ),
+    "no fields at all": (
+        Code.PROTOCOL_ERROR,
+        lambda peer, n: frame(frames.HEADERS, WHOLE | END, n),
+    ),
+    "a name of nothing": (
+        Code.PROTOCOL_ERROR,
+        lambda peer, n: peer.head(n, (*GET, (b"", b""))),
+    ),
     "a request without a method": (Code.PROTOCOL_ERROR, lambda peer, n: peer.head(n, GET[1:])),
     "a name in upper case": (
         Code.PROTOCOL_ERROR,
@@ -178,6 +186,16 @@ class Resets(SynchronousTestCase):
         peer.connection.answer(1, b"200 OK", b"", ended=True)
         self.assertIsInstance(peer.ask(203)[0], Requested)
         self.assertEqual(until_calmed(peer, lambda n: peer.head(2 * n + 205)), 99)
+
+    def test_the_last_number_there_is(self) -> None:
+        """H6: it is served, and nothing can be asked after it"""
+        peer = Peer()
+        peer.ask(frames.MAX_STREAM)
+        self.assertIsInstance(peer.events[-1], Requested)
+        peer.connection.answer(frames.MAX_STREAM, b"200 OK", b"", ended=True)
+        self.assertIsNone(peer.left_with())
+        peer.ask(1)
+        self.assertEqual(peer.left_with(), Code.PROTOCOL_ERROR)
 
     def test_our_own_resets_do_not_count(self) -> None:
         """A backend that fails is not the client's fault"""
