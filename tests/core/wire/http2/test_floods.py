@@ -348,6 +348,23 @@ class Controls(SynchronousTestCase):
         whole = b"".join(e.data for e in events if isinstance(e, Came) and e.stream == 1)
         self.assertEqual(whole, b"0123456789" * 300 + b"b")
 
+    def test_small_pieces_in_one_read_are_one(self) -> None:
+        """Looked at one by one, the frames that fit in 64 KiB would hold up everybody."""
+        peer = Peer()
+        peer.ask(1, POST, WHOLE)
+        pieces = [b"%d" % number for number in range(3000)]
+        wire = b"".join(frame(frames.DATA, 0, 1, piece) for piece in pieces)
+        half = frame(frames.DATA, 0, 1, b"rest")
+        events = peer.say(wire + half[:-1])
+        self.assertEqual(events, [Came(1, b"".join(pieces), False)])
+        self.assertEqual(peer.say(half[-1:]), [Came(1, b"rest", False)])
+
+    def test_empty_ones_count_also_between_small_ones(self) -> None:
+        peer = Peer()
+        peer.ask(1, POST, WHOLE)
+        both = frame(frames.DATA, 0, 1, b"x") + frame(frames.DATA, 0, 1)
+        self.assertLess(until_calmed(peer, lambda _: both), 3000)
+
     def test_nothing_more_is_read_after_the_end(self) -> None:
         peer = Peer()
         until_calmed(peer, lambda n: frame(frames.PING, 0, 0, b"8" * 8))

@@ -20,6 +20,27 @@ _UNPACK = frames.HEADER.unpack_from
 _PADDED_OR_PRIORITY = frames.PADDED | frames.WITH_PRIORITY
 # A field block may come in so many frames (VU#421644).
 _MAX_FRAGMENTS = 32
+# Pieces of a body that are shorter than this are taken together.
+_SMALL = 1024
+
+
+def _together(buffer: bytes, at: int, stream: int, payload: bytes) -> tuple[bytes, int]:
+    """A small piece of a body with those right after it, and where they end: thousands of frames of
+    one byte fit in one read, and looking at each by itself would hold up everybody else.
+
+    What would end the body, carries nothing or has padding is not among them; nor is what belongs
+    to another stream."""
+    pieces = [payload]
+    last = len(buffer) - _HEADER_BYTES
+    while at < last:
+        high, low, kind, flags, number = _UNPACK(buffer, at)
+        size = high << 8 | low
+        after = at + _HEADER_BYTES + size
+        if kind or flags or number != stream or not 0 < size < _SMALL or after > len(buffer):
+            break
+        pieces.append(buffer[at + _HEADER_BYTES : after])
+        at = after
+    return b"".join(pieces), at
 
 
 class Reader:
@@ -90,6 +111,8 @@ class Reader:
                     if whole is not None:
                         yield whole
                     continue
+            if not kind and not flags and 0 < size < _SMALL:
+                payload, at = _together(buffer, at, stream, payload)
             yield kind, flags, stream, payload
         self._buffer = buffer[at:]
 
