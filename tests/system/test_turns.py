@@ -1,0 +1,98 @@
+"""The lean reactor's loop, which waits again while nothing else is to do."""
+
+import socket
+import threading
+from collections.abc import Callable
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from veloflux.edge.reactor import LeanReactor
+
+# When a loop that has overlooked something looks again.
+LATE_S = 20.0
+
+
+class End:
+    """One end of a socket pair, in the reactor."""
+
+    disconnected = False
+    unsent = 0
+
+    def __init__(self, sock: socket.socket, read: Callable[[bytes], None]) -> None:
+        sock.setblocking(False)
+        self.fileno = sock.fileno
+        self._sock = sock
+        self._read = read
+        self.lost: Callable[[], None] = lambda: None
+
+    def logPrefix(self) -> str:
+        return "end"
+
+    def doRead(self) -> None:
+        self._read(self._sock.recv(100))
+
+    def connectionLost(self, reason: object) -> None:
+        self.lost()
+
+
+class Turns(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = LeanReactor()
+        self.addCleanup(self.reactor._poller.close)
+        self.near, far = socket.socketpair()
+        for each in (self.near, far):
+            self.addCleanup(each.close)
+        self.heard: list[bytes] = []
+        self.end = End(far, self.heard.append)
+        self.reactor.addReader(self.end)
+        self.is_late = False
+
+    def run_until_stopped(self) -> None:
+        self.reactor.callLater(LATE_S, self.give_up)
+        self.reactor.run(installSignalHandlers=False)
+        self.assertFalse(self.is_late)
+
+    def give_up(self) -> None:
+        self.is_late = True
+        self.reactor.stop()
+
+    def stop_soon(self, *_: object) -> None:
+        self.reactor.callLater(0, self.reactor.stop)
+
+    def test_a_call_asked_for_while_reading_is_made(self) -> None:
+        self.end._read = self.stop_soon
+        self.reactor.callWhenRunning(self.near.send, b"x")
+        self.run_until_stopped()
+
+    def test_a_call_asked_for_while_closing_is_made(self) -> None:
+        self.end.lost = self.stop_soon
+        self.end._read = lambda _: self.reactor.close_soon(self.end)
+        self.reactor.callWhenRunning(self.near.send, b"x")
+        self.run_until_stopped()
+
+    def test_a_call_of_another_thread_is_made(self) -> None:
+        thread = threading.Timer(0.05, self.reactor.callFromThread, (self.reactor.stop,))
+        self.reactor.callWhenRunning(thread.start)
+        self.run_until_stopped()
+        thread.join()
+
+    def test_an_end_said_while_reading_is_one(self) -> None:
+        self.end._read = lambda _: self.reactor.stop()
+        self.reactor.callWhenRunning(self.near.send, b"x")
+        self.run_until_stopped()
+
+    def test_calls_are_made_in_time_however_much_is_read(self) -> None:
+        def again(data: bytes) -> None:
+            self.near.send(data)
+
+        self.end._read = again
+        self.reactor.callWhenRunning(self.near.send, b"x")
+        self.reactor.callLater(0.05, self.reactor.stop)
+        self.run_until_stopped()
+
+    def test_one_turn_is_one(self) -> None:
+        self.near.send(b"x")
+        self.reactor.iterate()
+        self.assertEqual(self.heard, [b"x"])
+        self.reactor.iterate()
+        self.assertEqual(self.heard, [b"x"])
