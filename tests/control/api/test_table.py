@@ -128,9 +128,7 @@ class CallTests(SynchronousTestCase):
         for row in ALL:
             for path in row.paths if row.path.startswith("/api/") and "{" not in row.path else ():
                 problem = self.problem(self.call(row, path + "?unknown!=1", SIGNED_IN), 400)
-                self.assertEqual(
-                    ["/unknown!"], [each["pointer"] for each in problem["errors"]], path
-                )
+                self.assertIn("/unknown!", [each["pointer"] for each in problem["errors"]], path)
 
     def test_takes_no_body_that_is_too_large(self) -> None:
         for row in ALL:

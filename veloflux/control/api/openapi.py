@@ -228,7 +228,7 @@ def _tidied(schema: Any, is_named: bool = True) -> Any:
 
 
 def _is_odd(key: str, value: str) -> bool:
-    return key == "title" or (key == "format" and value != "date-time")
+    return key == "title" or (key == "format" and value not in ("date-time", "ipv4", "ipv6"))
 
 
 def _operation(part: _Part, schemas: _Schemas) -> Schema:
