@@ -5,6 +5,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from hpack import Encoder
 
@@ -216,6 +217,44 @@ class BlockTests(FloodTestCase):
             self.flood(first + head(3, ASKS + b"\xbe" * 16_000), 5, f"{name!r}")
         self.flood(head(1, b"\x82" * 16_000), 5, "a method over and over")
         self.stays_small(before, daemon)
+
+
+class AnswerTests(FloodTestCase):
+    """H4, L5: answers, of a megabyte each, to who has no window for them."""
+
+    CONNECTIONS = 10
+    STREAMS = 30
+    # What one read of each answer brings, a megabyte that may wait of all, and as much to spare.
+    BOUND = STREAMS * 64 * 1024 + 2 * MIB
+
+    def test_they_are_held_in_part_and_then_cut(self) -> None:
+        daemon = self.start(limits={"write_timeout": "2s"})
+        before = memory(self.worker)
+        path = block((*GET[:2], (b":path", b"/bytes?n=1000000"), GET[3]))
+        wire = frames.PREFACE + frame(frames.SETTINGS, 0, 0, WINDOW + long(0))
+        wire += b"".join(head(number, path) for number in range(1, 2 * self.STREAMS, 2))
+        connections = []
+        for _ in range(self.CONNECTIONS):
+            connections.append(self.connect(self.port))
+            connections[-1].sendall(wire)
+            self.serves_others()
+        asked = self.CONNECTIONS * self.STREAMS
+        wait_for("their requests", lambda: self.one.paths["/bytes"] == asked)
+        # They are cut after two seconds, while their connections stay.
+        for connection in connections:
+            resets = (kind for kind, _, _ in heard(connection) if kind == frames.RST_STREAM)
+            self.assertEqual(sum(1 for _ in islice(resets, self.STREAMS)), self.STREAMS)
+        self.wait_for_metric(daemon, 0.0, "veloflux_upstream_inflight")
+        self.wait_for_metric(
+            daemon, self.CONNECTIONS + 1.0, "veloflux_connections", side="downstream"
+        )
+        grown = (memory(self.worker, "VmHWM") - before) / self.CONNECTIONS
+        self.assertLess(grown, self.BOUND)
+        self.serves_others()
+        for connection in connections:
+            connection.close()
+        wait_for("less memory", lambda: memory(self.worker) - before < FLAT)
+        self.assertEqual(daemon.workers, [self.worker])
 
 
 class Slow:

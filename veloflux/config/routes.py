@@ -132,7 +132,10 @@ class Route(Section):
     max_body_bytes: SizeOrNone | None = option(
         None, "Bytes of a request's body, in place of the listener's limit; 0: no limit."
     )
-    websocket: bool = option(True, "Whether a request may become a WebSocket.")
+    websocket: bool = option(
+        True,
+        "Whether a request may become a WebSocket; in a pool of `protocol: h2` none can (501).",
+    )
     security_headers: bool = option(
         False, "Add the answer header fields that make browsers careful."
     )
