@@ -87,6 +87,8 @@ class Tickets(Case):
         self.ask(f"/api/ws/status?ticket={answer.json()['ticket']}", Authorization=None)
         self.assertEqual(len(self.api.sockets.expected), 1)
         self.assertEqual(self.api.call("POST", "/api/ws/ticket").status, 401)
+        # Or the audit would be full of pages that were opened; who may not is another matter.
+        self.assertEqual([entry.outcome for entry in self.api.audit.entries], ["refused"])
 
     def test_that_are_too_old_or_nobodys_let_nobody_in(self) -> None:
         ticket = self.api.tickets.issue(ANN)

@@ -113,6 +113,7 @@ class Endpoint:
     `?dry_run=true`, see `Asked`. `produces` are the answer's types, the first unless it says.
     With `has_etag` the content has an entity tag, which conditions are about. With `takes_key` a
     call may be repeated under its Idempotency-Key. `policy` is a page's Content-Security-Policy.
+    Without `is_audited` successes are not written down: nothing that lasts changes by it.
     """
 
     method: str
@@ -130,6 +131,7 @@ class Endpoint:
     has_etag: bool = False
     takes_key: bool = False
     policy: str = ""
+    is_audited: bool = True
 
     @property
     def paths(self) -> tuple[str, ...]:

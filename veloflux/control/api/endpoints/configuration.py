@@ -311,7 +311,10 @@ _ONE = "/api/config/revisions/{number}"
 ROWS = (
     Endpoint("GET", "/api/config", "config:read", get_config, has_etag=True),
     Endpoint("PUT", "/api/config", "config:write", put_config, has_etag=True, **_MORE),
-    Endpoint("POST", "/api/config/validate", "config:write", validate),
+    Endpoint(
+        "POST", "/api/config/validate", "config:write", validate,
+        is_audited=False,
+    ),
     Endpoint(
         "GET", "/api/config/export", "config:read", export,
         produces=("application/json", "application/yaml"),

@@ -89,5 +89,5 @@ def _named(asked: Asked, channel: Channel) -> list[str]:
 ROWS = (
     Endpoint("POST", "/api/ws/control", "streams:control", control),
     Endpoint("POST", "/api/ws/force-update", "streams:control", force_update),
-    Endpoint("POST", "/api/ws/ticket", SIGNED_IN, ticket),
+    Endpoint("POST", "/api/ws/ticket", SIGNED_IN, ticket, is_audited=False),
 )
