@@ -38,6 +38,8 @@ routes: [{{id: app, pool: app}}]
 # Longer answers show how they begin.
 MAX_ITEMS = 2
 MAX_LINES = 60
+# Without workers the others of its group have little to show.
+LAST = ("/api/system/drain",)
 _KEPT = ("Content-Type", "ETag", "Location")
 _LONG = re.compile(r"[A-Za-z0-9_.=-]{60,}")
 
@@ -128,6 +130,7 @@ CALLS: dict[str, Asking] = {
     "post_api_auth_keys": Asking(body={"name": "deployment", "permissions": ["pools:read"]}),
     "post_api_users": Asking(body=_USER),
     "put_api_users_by_user_id": Asking(body={"role": "member"}),
+    "post_api_system_drain": Asking(body={"deadline": "30s"}),
     "get_api_system_logs": Asking(query="?level=info&limit=2"),
 }
 
@@ -136,7 +139,9 @@ def order(rows: Sequence[Endpoint]) -> list[Endpoint]:
     """Groups in their order; in each what makes things first, and what removes them last."""
     groups = list(dict.fromkeys(row.tag for row in rows))
     steps = ("POST", "GET", "PUT", "PATCH", "DELETE")
-    return sorted(rows, key=lambda row: (groups.index(row.tag), steps.index(row.method)))
+    return sorted(
+        rows, key=lambda row: (groups.index(row.tag), row.path in LAST, steps.index(row.method))
+    )
 
 
 def record() -> Iterator[tuple[Endpoint, Recording]]:

@@ -49,6 +49,7 @@ from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.people import people
 from veloflux.control.services.identity.upkeep import Upkeep
 from veloflux.control.services.principal import Principal
+from veloflux.control.services.rest import Rest
 from veloflux.control.services.status import Status
 from veloflux.control.services.tickets import Tickets
 from veloflux.control.source import Source, open_store
@@ -195,6 +196,7 @@ def build(reactor: Any, path: str) -> Daemon:
         drains,
         transactions,
         Explainer(in_thread, luck, reactor.seconds),
+        Rest(rollout, supervisor, time.time),  # noqa: TID251  # as above
     )
 
     def unlock() -> None:

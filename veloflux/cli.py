@@ -74,6 +74,8 @@ _CHANGED = {
     "enable": Verb("change", "enable", "let a backend have traffic"),
     "disable": Verb("change", "disable", "let a backend have none"),
     "weight": Verb("change", "weight", "give a backend another share"),
+    "rest": Verb("rest", "rest", "take no more traffic at all"),
+    "wake": Verb("rest", "wake", "take traffic again"),
 }
 _KEPT = {"token": Verb("token", "token", "make, list and revoke API keys")}
 SECTIONS = {

@@ -8,9 +8,10 @@ from veloflux.control.services.audit import Entry
 from veloflux.control.services.errors import UnavailableError
 from veloflux.core.model.metrics import Tally
 from veloflux.core.policy.health import State
+from veloflux.fleet.bind import ListenError
 from veloflux.fleet.inquiry import Answers
 from veloflux.fleet.probes import Counts, Report
-from veloflux.fleet.supervisor import WorkerStatus
+from veloflux.fleet.supervisor import RolloutError, WorkerStatus
 from veloflux.fleet.worker import State as WorkerState
 
 
@@ -22,6 +23,8 @@ class FakeFleet:
         self.on_worker_gone: list[Callable[[int], None]] = []
         self.on_lines: list[Callable[[int, tuple[str, ...], int], None]] = []
         self.lines_per_s = 0
+        self.rested_s = 0.0
+        self.why_not = ""
         self.answers: Answers = {}
         self.workers = [
             WorkerStatus(i, 1000 + i, state, 9, 7, 1, 5, 50.0) for i, state in enumerate(states)
@@ -37,6 +40,17 @@ class FakeFleet:
 
     def ask(self) -> Deferred[Answers]:
         return succeed(self.answers)
+
+    async def rest(self, deadline_s: float) -> None:
+        if self.is_draining:
+            raise RolloutError("the daemon is draining already")
+        self.is_draining = True
+        self.rested_s = deadline_s
+
+    async def wake(self) -> None:
+        if self.why_not:
+            raise ListenError(self.why_not)
+        self.is_draining = False
 
     def watch(self, lines_per_s: int) -> None:
         self.lines_per_s = lines_per_s

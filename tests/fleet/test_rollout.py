@@ -202,6 +202,31 @@ class DecisionTests(Case):
         self.successResultOf(asked)
 
 
+class RestTests(Case):
+    def test_a_change_under_way_is_brought_to_its_end_first(self) -> None:
+        done = self.bring(node(2, "127.0.0.1:9002"))
+        rested = Deferred.fromCoroutine(self.rollout.rest(30.0))
+        self.assertNoResult(rested)
+        self.answer()
+        self.successResultOf(done)
+        self.successResultOf(rested)
+        self.assertTrue(self.supervisor.is_draining)
+        self.assertEqual(self.rollout.version, 2)
+
+    def test_it_wakes_by_what_was_in_force_and_changes_are_taken_again(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.rollout.rest(30.0)))
+        self.failureResultOf(self.bring(node(2, "127.0.0.1:9002")), NotAppliedError)
+        self.spawner.processes[0].end("exit code 0")
+        woken = Deferred.fromCoroutine(self.rollout.wake())
+        self.spawner.processes = self.spawner.processes[1:]
+        self.answer()
+        self.successResultOf(woken)
+        self.assertEqual(self.rollout.version, 1)
+        done = self.bring(node(2, "127.0.0.1:9002"))
+        self.answer()
+        self.successResultOf(done)
+
+
 class RenewalTests(Case):
     """X12: the same configuration with other files"""
 

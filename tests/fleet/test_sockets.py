@@ -57,6 +57,19 @@ class TcpTests(Case):
         self.sockets.listen()
         self.assertTrue(self.can_connect(actual))
 
+    def test_holds_every_port_without_listening(self) -> None:
+        path = Address(path=str(self.directory / "web.sock"))
+        self.sockets.bind([LOCAL, OTHER, path], 2)
+        self.sockets.listen()
+        actual = [self.sockets.actual(each) for each in (LOCAL, OTHER)]
+        self.sockets.hold()
+        self.assertFalse(any(map(self.can_connect, [*actual, path])))
+        self.assertEqual([self.sockets.actual(each) for each in (LOCAL, OTHER)], actual)
+        self.sockets.bind([LOCAL, OTHER, path], 2)
+        self.sockets.listen()
+        self.assertEqual([self.sockets.actual(each) for each in (LOCAL, OTHER)], actual)
+        self.assertTrue(all(map(self.can_connect, [*actual, path])))
+
     def test_names_an_occupied_port_and_the_way_out(self) -> None:
         taken = self.occupy()
         with self.assertRaises(ListenError) as caught:

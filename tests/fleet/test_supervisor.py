@@ -1,5 +1,7 @@
 """What the supervisor tells the workers and what it makes of their answers, and of their deaths."""
 
+import errno
+import socket
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
@@ -569,3 +571,133 @@ class StaleAnswerTests(Case):
         two.prepare()
         self.assertNoResult(done)
         self.assertEqual(two.last(Commit), commit(1))
+
+
+class RestTests(Case):
+    """The daemon drains and lives on."""
+
+    def wake(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.supervisor.wake())
+
+    def is_refused(self, address: Address) -> bool:
+        with socket.socket() as caller:
+            return caller.connect_ex((address.host, address.port)) == errno.ECONNREFUSED
+
+    def test_workers_finish_and_nobody_takes_their_place(self) -> None:
+        one, two = self.start()
+        self.supervisor.rest(30.0)
+        self.assertEqual((one.heard[-1], two.heard[-1]), (Drain(30.0), Drain(30.0)))
+        self.assertTrue(self.supervisor.is_draining)
+        self.assertFalse(self.supervisor.is_ready)
+        one.end("exit code 0")
+        two.end("exit code 0")
+        self.clock.advance(100)
+        self.assertEqual((len(self.processes), self.supervisor.status()), (2, ()))
+        self.assertEqual(self.supervisor.restarts, 0)
+
+    def test_connections_are_refused_and_the_address_is_kept(self) -> None:
+        self.start()
+        before = self.supervisor.addresses["127.0.0.1:0"]
+        self.supervisor.rest(30.0)
+        self.assertTrue(self.is_refused(before))
+        self.assertEqual(self.supervisor.addresses["127.0.0.1:0"], before)
+        self.wake()
+        self.assertEqual(self.supervisor.addresses["127.0.0.1:0"], before)
+        self.assertTrue(self.is_listening(LOCAL, 0) and self.is_listening(LOCAL, 1))
+        self.assertFalse(self.is_refused(before))
+
+    def test_it_rests_on_while_somebody_else_has_its_port(self) -> None:
+        self.start()
+        actual = self.supervisor.addresses["127.0.0.1:0"]
+        self.supervisor.rest(30.0)
+        other = bind(actual)
+        self.addCleanup(other.close)
+        other.listen()
+        for _ in range(2):
+            failure = self.failureResultOf(self.wake(), ListenError)
+            self.assertIn("another process listens there", str(failure.value))
+            self.assertTrue(self.supervisor.is_draining)
+        other.close()
+        self.wake()
+        self.assertTrue(self.is_listening(LOCAL, 0) and self.is_listening(LOCAL, 1))
+        self.assertEqual(self.supervisor.addresses["127.0.0.1:0"], actual)
+
+    def test_it_wakes_with_fresh_workers_that_serve_what_is_in_force(self) -> None:
+        old = self.start()
+        self.supervisor.rest(30.0)
+        for process in old:
+            process.end("exit code 0")
+        woken = self.wake()
+        fresh = self.processes[2:]
+        self.assertEqual([process.last(Commit) for process in fresh], [commit(1), commit(1)])
+        self.assertNoResult(woken)
+        for process in fresh:
+            process.prepare()
+            process.apply()
+        self.successResultOf(woken)
+        self.assertTrue(self.supervisor.is_ready)
+        self.assertFalse(self.supervisor.is_draining)
+
+    def test_whoever_has_not_finished_goes_on_beside_the_fresh(self) -> None:
+        one, two = self.start()
+        self.supervisor.rest(30.0)
+        two.end("exit code 0")
+        self.wake()
+        self.assertEqual(
+            [(worker.index, worker.state) for worker in self.supervisor.status()],
+            [(0, State.DRAINING), (0, State.STARTING), (1, State.STARTING)],
+        )
+        one.end("exit code 0")
+        self.assertEqual((len(self.processes), self.supervisor.restarts), (4, 0))
+
+    def test_no_configuration_is_taken_meanwhile(self) -> None:
+        self.start()
+        self.supervisor.rest(30.0)
+        failure = self.failureResultOf(self.apply(snapshot(2, LOCAL, OTHER)), RolloutError)
+        self.assertIn("cancel the drain", str(failure.value))
+        self.assertEqual(self.supervisor.version, 1)
+        self.assertNotIn(OTHER, self.sockets)
+
+    def test_a_successor_that_waited_comes_only_after_the_waking(self) -> None:
+        one, two = self.start()
+        one.end("exit code 1")
+        self.supervisor.rest(30.0)
+        two.end("exit code 0")
+        self.clock.advance(100)
+        self.assertEqual(len(self.processes), 2)
+        self.wake()
+        self.assertEqual(len(self.processes), 4)
+
+    def test_it_ends_in_order_also_when_all_are_gone(self) -> None:
+        one, two = self.start()
+        self.supervisor.rest(300.0)
+        one.end("exit code 0")
+        drained = self.supervisor.drain(30.0)
+        # There is no more time than the end has.
+        self.assertEqual(two.heard[-2:], [Drain(300.0), Drain(30.0)])
+        self.assertNoResult(drained)
+        two.end("exit code 0")
+        self.successResultOf(drained)
+        self.assertNotIn(LOCAL, self.sockets)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.failureResultOf(self.wake(), RolloutError)
+
+    def test_it_rests_once_and_not_before_it_serves(self) -> None:
+        with self.assertRaises(RolloutError):
+            self.supervisor.rest(1.0)
+        self.start()
+        self.failureResultOf(self.wake(), RolloutError)
+        self.supervisor.rest(30.0)
+        with self.assertRaises(RolloutError):
+            self.supervisor.rest(1.0)
+
+    def test_it_serves_on_when_an_address_could_not_be_had_back(self) -> None:
+        one, _ = self.start()
+        self.sockets.hold = self._cannot  # type: ignore[method-assign]
+        with self.assertRaises(ListenError):
+            self.supervisor.rest(30.0)
+        self.assertTrue(self.supervisor.is_ready)
+        self.assertEqual(one.last(Commit), one.heard[-1])
+
+    def _cannot(self) -> None:
+        raise ListenError("cannot listen on 127.0.0.1:80: permission denied")

@@ -162,6 +162,21 @@ class Changing(Case):
         self.ok("enable", row["id"])
         self.assertTrue(self.rows()[address]["enabled"])
 
+    def test_the_daemon_rests_and_wakes(self) -> None:
+        rested = self.json("rest", "--deadline", "30s", "--wait", "--yes")
+        self.assertEqual((rested["state"], rested["workers"]), ("drained", 0))
+        self.assertTrue(json.loads(self.call("status", "-o", "json")[1])["draining"])
+        status, _, err = self.call("rest", "--yes")
+        self.assertNotEqual(status, exits.OK)
+        self.assertIn("draining already", err)
+        status, _, err = self.call("weight", self.backends[0].address, "7")
+        self.assertNotEqual(status, exits.OK)
+        self.assertIn("cancel the drain", err)
+        self.assertEqual(self.json("wake")["state"], "serving")
+        self.assertEqual(self.get(self.daemon_.port())[0], 200)
+        self.ok("weight", self.backends[0].address, "7")
+        self.assertEqual(self.call("wake")[0], exits.NOT_THERE)
+
     def rows(self) -> dict[str, Any]:
         return {row["address"]: row for row in self.json("backends")}
 

@@ -2,7 +2,8 @@
 
 Each worker has a place, with a number and sockets that outlive it. Whoever dies is replaced: at
 once, or later and later when it keeps dying. A worker that is told by a signal to leave gets its
-successor before it is gone, so that nobody waits in its accept queue meanwhile.
+successor before it is gone, so that nobody waits in its accept queue meanwhile. A crew that rests
+keeps its places empty.
 """
 
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class Crew:
         on_gone: Callable[[Worker, str], None],
     ) -> None:
         self.is_draining = False
+        self.is_resting = False
         # Not a sum over the places: those may become fewer, and a counter must not fall.
         self.deaths = 0
         self._clock = clock
@@ -105,6 +107,23 @@ class Crew:
             place.backoff.reset()
             if place.successor is not None:
                 place.successor.reset(0)
+
+    def rest(self, deadline_s: float) -> None:
+        """Let all finish until then, and leave their places empty until `wake`."""
+        self.is_resting = True
+        for place in self._places:
+            place.cancel()
+            if place.worker is not None:
+                self._departing.append(place.worker)
+                place.worker.drain(deadline_s)
+                place.worker = None
+
+    def wake(self) -> None:
+        """Fill every place; those who have not finished yet go on doing so."""
+        self.is_resting = False
+        for place in self._places:
+            place.backoff.reset()
+            self._fill(place)
 
     def drain(self, deadline_s: float) -> Deferred[None]:
         """Let all finish and replace nobody; fires when all are gone, some killed maybe."""

@@ -95,6 +95,17 @@ class Rollout:
         self._log.info("configuration {version} is in force", version=node.snapshot.revision)
         self._settle(node)
 
+    async def rest(self, deadline_s: float) -> None:
+        """Take no traffic from now on, after what is under way; raises ListenError or RolloutError,
+        as `Supervisor.rest`."""
+        async with self.turn:
+            self._supervisor.rest(deadline_s)
+
+    async def wake(self) -> None:
+        """Serve again; raises ListenError or RolloutError, as `Supervisor.wake`."""
+        async with self.turn:
+            await self._supervisor.wake()
+
     def confirm(self) -> None:
         """Note that what was asked for is in force already."""
         self._settle(self.node)

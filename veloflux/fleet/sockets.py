@@ -73,6 +73,26 @@ class Sockets:
         """Close every socket but those."""
         self._cut({address: 1 if address.path else workers for address in addresses})
 
+    def hold(self) -> None:
+        """Let nobody connect any more, and keep every address for a later `bind`.
+
+        For a port, one socket stays that is bound and does not listen: so it is the same when the
+        kernel chose it, and coming back needs no privilege that was dropped. A Unix socket is
+        closed. Raises ListenError, and then nothing changed.
+        """
+        held: dict[Address, socket.socket] = {}
+        try:
+            for address in self._by_address:
+                if not address.path:
+                    held[address] = bind(self.actual(address), shared=True, alone=False)
+        except ListenError:
+            for sock in held.values():
+                sock.close()
+            raise
+        for address, sock in held.items():
+            self._by_address[address].insert(0, sock)
+        self._cut(dict.fromkeys(held, 1))
+
     def close(self) -> None:
         """Close all."""
         self._cut({})

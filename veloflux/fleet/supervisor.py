@@ -5,6 +5,11 @@ commits and the old one stands. Then whoever asked for it may make it last, or r
 done it is decided: every worker commits, and one that starts later is given the decided snapshot.
 So no two workers serve by different ones for longer than it takes to deliver a message, and nothing
 is ever half-applied.
+
+It can rest: the workers finish and leave, connections are refused, and the addresses are kept.
+When it wakes, fresh workers serve by the snapshot in force; until then there is no other.
+
+The module is long because all that workers are told, and tell, comes together here.
 """
 
 from collections.abc import Awaitable, Callable
@@ -102,8 +107,8 @@ class Supervisor:
 
     @property
     def is_draining(self) -> bool:
-        """Whether the daemon is on its way out."""
-        return self._crew.is_draining
+        """Whether the daemon takes no traffic: it rests, or is on its way out."""
+        return self._crew.is_resting or self._crew.is_draining
 
     @property
     def is_ready(self) -> bool:
@@ -157,7 +162,9 @@ class Supervisor:
         """
         assert not self._is_rolling_out, "one snapshot at a time"
         if self.is_draining:
-            raise RolloutError("the daemon is draining")
+            raise RolloutError(
+                "the daemon is draining; cancel the drain before you change its configuration"
+            )
         snapshot = replace(snapshot, workers=workers, secret=self.secret)
         addresses = [listener.address for listener in snapshot.listeners]
         self._is_rolling_out = True
@@ -206,6 +213,35 @@ class Supervisor:
     def set_level(self, name: str) -> None:
         """Make every worker log from this level up."""
         self._tell(Level(name))
+
+    def rest(self, deadline_s: float) -> None:
+        """Accept nothing more and let the workers finish until then, for a later `wake`.
+
+        Not during a rollout. Raises RolloutError, or ListenError when an address could not be had
+        back, and then nothing changed.
+        """
+        assert not self._is_rolling_out, "a snapshot is under way"
+        if self.is_draining:
+            raise RolloutError("the daemon is draining already")
+        if self._snapshot is None:
+            raise RolloutError("the daemon is still starting")
+        self._sockets.hold()
+        self._crew.rest(deadline_s)
+
+    async def wake(self) -> None:
+        """Serve again where and as before; returns when the workers do.
+
+        Raises RolloutError or ListenError, and then it rests on.
+        """
+        snapshot = self._snapshot
+        if not self._crew.is_resting or snapshot is None:
+            raise RolloutError("the daemon does not rest")
+        if self._crew.is_draining:
+            raise RolloutError("the daemon is on its way out")
+        self._sockets.bind([listener.address for listener in snapshot.listeners], len(self._crew))
+        self._sockets.listen()
+        self._crew.wake()
+        await self._open(Applied, snapshot.version, self._crew.members).closed
 
     def drain(self, deadline_s: float) -> Deferred[None]:
         """Accept nothing more and let the workers finish; fires when all are gone.

@@ -121,12 +121,14 @@ class Worker:
             self._process.send(message, descriptor)
 
     def drain(self, deadline_s: float) -> None:
-        """Make it finish; one that has not served yet has nothing to finish."""
+        """Make it finish; one that has not served yet has nothing to finish, and one that finishes
+        already gets no more time than this."""
         if self.state is State.STARTING:
             self.kill()
-        elif self.state is State.SERVING:
+            return
+        if self.state is State.SERVING:
             self._become(State.DRAINING)
-            self.send(Drain(deadline_s))
+        self.send(Drain(deadline_s))
 
     def leave(self) -> None:
         """Note that it drains of its own accord."""

@@ -38,6 +38,7 @@ from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.hashing import InThread
 from veloflux.control.services.identity.people import people
 from veloflux.control.services.principal import Principal
+from veloflux.control.services.rest import Rest
 from veloflux.control.services.status import Status
 from veloflux.control.services.tickets import Tickets
 from veloflux.control.store.measured import Measured
@@ -182,6 +183,7 @@ class Api:
             self.drains,
             self.transactions,
             Explainer(lambda work: succeed(work()), lambda: 0.0, self.clock.seconds),
+            Rest(self.fleet, self.fleet, self.now),
         )
         self.admin = admin or Admin(password=PASSWORD)
         self.people.operator.configure(self.admin, data_dir, bytes(32))

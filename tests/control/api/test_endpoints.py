@@ -64,6 +64,8 @@ class CoreTests(SynchronousTestCase):
         self.assertEqual((live.body, ready.body), (b"", b""))
         self.assertNotIn("content-type", live.headers)
         self.api.fleet.workers = []
+        self.assertEqual(self.api.call("GET", "/healthz").status, 200)
+        self.api.fleet.is_draining = False
         self.assertEqual(self.api.call("GET", "/healthz").status, 503)
 
     def test_status_tells_more_to_who_signs_in(self) -> None:

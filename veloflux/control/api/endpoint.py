@@ -24,6 +24,7 @@ from veloflux.control.services.explaining import Explainer
 from veloflux.control.services.feed import Feed
 from veloflux.control.services.identity.people import People
 from veloflux.control.services.principal import Principal
+from veloflux.control.services.rest import Rest
 from veloflux.control.services.status import Status
 from veloflux.control.services.tickets import Tickets
 
@@ -59,6 +60,7 @@ class Services:
     drains: Drains
     transactions: Transactions
     explainer: Explainer
+    rest: Rest
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,9 @@ def health(asked: Asked) -> Reply[Health]:
 
 
 def live(asked: Asked) -> Reply[None]:
-    """Answer 200 as long as the daemon has workers: 503 asks for a restart."""
-    return Reply(None, 200 if asked.services.status.fleet.status() else 503)
+    """Answer 200 as long as the daemon has workers, or drains: 503 asks for a restart."""
+    fleet = asked.services.status.fleet
+    return Reply(None, 200 if fleet.is_draining or fleet.status() else 503)
 
 
 def ready(asked: Asked) -> Reply[None]:

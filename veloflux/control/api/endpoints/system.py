@@ -8,6 +8,7 @@ from pydantic import Field
 
 from veloflux.control.api.endpoint import SIGNED_IN, Asked, Endpoint
 from veloflux.control.api.input import Input, Moment
+from veloflux.control.api.parts import Seconds
 from veloflux.control.services import components
 from veloflux.control.services.alerts.alerts import Alert
 from veloflux.control.services.alerts.conditions import Severity
@@ -17,6 +18,7 @@ from veloflux.control.services.errors import UnavailableError
 from veloflux.control.services.host import Description
 from veloflux.control.services.journal import Entry, Level
 from veloflux.control.services.moments import moment
+from veloflux.control.services.rest import Progress
 
 
 class LogQuery(Input):
@@ -37,6 +39,14 @@ class AlertQuery(Input):
 
     resolved: bool | None = Field(None, description="Only those that are over, or that last.")
     limit: int = Field(100, ge=1, le=600, description="How many; those that last come first.")
+
+
+class Draining(Input):
+    """How to drain."""
+
+    deadline: Seconds | None = Field(
+        None, description="What has not ended after so long is cut; null: as when it is stopped."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,33 @@ def nodes(asked: Asked) -> Cluster:
     return cluster(found.status, found.address, found.wall())
 
 
+async def drain(asked: Asked, body: Draining | None) -> Progress:
+    """Take no more traffic, until that is cancelled.
+
+    New connections are refused at once. Requests, WebSockets and relayed connections go on until
+    the deadline; idle connections are told to close. The admin API goes on answering, but changes
+    of the configuration are refused meanwhile.
+    """
+    rest = asked.services.rest
+    await rest.begin(None if body is None else body.deadline)
+    return rest.progress()
+
+
+def get_drain(asked: Asked) -> Progress:
+    """Show whether the daemon takes traffic, and how far a drain is."""
+    return asked.services.rest.progress()
+
+
+async def cancel_drain(asked: Asked) -> Progress:
+    """Take traffic again, at the same addresses.
+
+    It answers when fresh workers serve. Connections that have not ended yet still have until the
+    deadline.
+    """
+    await asked.services.rest.cancel()
+    return asked.services.rest.progress()
+
+
 def log_entry(entry: Entry) -> LogEntry:
     """An event as it is told."""
     return LogEntry(
@@ -137,6 +174,9 @@ ROWS = (
     Endpoint("GET", "/api/system/logs", "logs:read", logs),
     Endpoint("GET", "/api/system/alerts", "metrics:read", alerts),
     Endpoint("GET", "/api/system/info", SIGNED_IN, info, problems=(503,)),
+    Endpoint("POST", "/api/system/drain", "system:admin", drain, problems=(409,)),
+    Endpoint("GET", "/api/system/drain", "system:admin", get_drain),
+    Endpoint("DELETE", "/api/system/drain", "system:admin", cancel_drain, problems=(503,)),
     Endpoint("GET", "/api/cluster", "cluster:read", nodes),
     Endpoint("GET", "/api/cluster/info", "cluster:read", nodes),
 )
