@@ -1,9 +1,11 @@
 """Live data, from a real client of the real daemon: who gets in, what they see, how it ends."""
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +16,7 @@ import websockets.asyncio.client
 from tests.support.authority import authority
 from tests.support.case import Running, settings
 from tests.support.daemon import PATIENCE_S, memory, wait_for
+from tests.support.server import read_head
 from tests.support.watching import Fields, StreamTestCase, Watcher, basic, bearer
 from tests.support.websocket import OverHttp1
 from tests.system.test_tls import TlsSystemTestCase
@@ -265,10 +268,96 @@ class Content(Case):
         self.assertIn("is not watched", watcher.until("error")["data"]["detail"])
 
 
+class Bytes(Case):
+    """W1 to W3, byte by byte."""
+
+    def bare(self) -> socket.socket:
+        host, _, port = self.running.admin.rpartition(":")
+        connection = socket.create_connection((host, int(port)), PATIENCE_S)
+        self.addCleanup(connection.close)
+        return connection
+
+    def head(self, **fields: str | None) -> bytes:
+        asked: dict[str, str | None] = {
+            "Host": "localhost",
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+            **self.operator,
+        }
+        asked |= {name.replace("_", "-"): value for name, value in fields.items()}
+        lines = [f"{name}: {value}\r\n" for name, value in asked.items() if value is not None]
+        return f"GET /api/ws/status HTTP/1.1\r\n{''.join(lines)}\r\n".encode()
+
+    def told(self, connection: socket.socket, code: int) -> bool:
+        """Whether a connection is closed with this code."""
+        came, goodbye = b"", struct.pack("!H", code)
+        with contextlib.suppress(ConnectionResetError):
+            while goodbye not in came and (piece := connection.recv(65536)):
+                came += piece
+        return goodbye in came
+
+    def test_of_handshakes_that_are_none(self) -> None:
+        for fields, status in (
+            ({"Upgrade": None}, 400),
+            ({"Connection": "close"}, 400),
+            ({"Sec_WebSocket_Version": "8", "Connection": "Upgrade, close"}, 426),
+            ({"Sec_WebSocket_Key": "short", "Connection": "Upgrade, close"}, 400),
+        ):
+            with self.subTest(fields=fields):
+                connection = self.bare()
+                connection.sendall(self.head(**fields))
+                self.assertTrue(read_head(connection).startswith(b"HTTP/1.1 %d " % status))
+
+    def test_of_a_handshake_in_pieces(self) -> None:
+        connection = self.bare()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        head = self.head(Sec_WebSocket_Extensions="permessage-deflate", Sec_WebSocket_Protocol="x")
+        for at in range(0, len(head), 16):
+            connection.sendall(head[at : at + 16])
+        answer = read_head(connection).lower()
+        self.assertTrue(answer.startswith(b"http/1.1 101 "), answer)
+        self.assertIn(b"sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=", answer)
+        # Nothing is agreed on: neither what inflates, nor a protocol.
+        self.assertNotIn(b"extensions", answer)
+        self.assertNotIn(b"protocol:", answer)
+
+    def test_of_frames_that_may_not_be(self) -> None:
+        for name, frame, code in (
+            ("unmasked", b"\x81\x02{}", 1002),
+            ("compressed", b"\xc1\x82" + bytes(4) + b"{}", 1002),
+            ("a long ping", b"\x89\xfe\x00\x7e" + bytes(4 + 126), 1002),
+            ("no UTF-8", b"\x81\x82" + bytes(4) + b"\xff\xff", 1007),
+            ("2^62 bytes", b"\x81\xff\x40" + bytes(7 + 4), 1009),
+        ):
+            with self.subTest(name):
+                connection = self.bare()
+                connection.sendall(self.head())
+                read_head(connection)
+                connection.sendall(frame)
+                self.assertTrue(self.told(connection, code))
+        connection = self.bare()
+        connection.sendall(self.head())
+        read_head(connection)
+        flood = (b"\x01\x80" + bytes(4)) + (b"\x00\x80" + bytes(4)) * 100_000
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(flood)
+        self.watch("status").until("status")
+
+    def test_of_frames_before_the_answer(self) -> None:
+        """No client may (RFC 6455, section 4.1): they are nobody's, and hold nothing up."""
+        connection = self.bare()
+        connection.sendall(self.head() + b"\x89\x80" + bytes(4) + self.head())
+        self.assertTrue(read_head(connection).startswith(b"HTTP/1.1 101 "))
+        self.watch("status").until("status")
+
+
 class Crowd(Case):
     def test_of_hundreds_sees_the_same_and_loses_nothing(self) -> None:
         key = self.key(bearer(self.account(ADA["email"])[1]["token"]))["key"]
-        seen = asyncio.run(self.watched_by(400, bearer(key)))
+        with self.returns_descriptors(self.running.process.pid):
+            seen = asyncio.run(self.watched_by(400, bearer(key)))
         self.assertEqual(len(seen), 400)
         said: dict[int, str] = {}
         for messages in seen:
