@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,6 +28,8 @@ class JsonTests(SynchronousTestCase):
         self.assertEqual((fault.pointer, fault.code), ("", "syntax"))
         return fault.detail
 
+    # A slow machine is not a bug.
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(VALUES)
     def test_reads_whatever_is_json(self, value: object) -> None:
         self.assertEqual(parse_json(json.dumps(value).encode()), value)
