@@ -148,7 +148,7 @@ class DeathTests(SystemTestCase):
     def test_costs_its_own_requests_alone(self) -> None:
         good, ill = self.backend("good"), self.backend("ill")
         ill.health = 500
-        check = {"interval": "200ms", "timeout": "200ms", "rise": 1, "fall": 1}
+        check = {"interval": "200ms", "timeout": "2s", "rise": 1, "fall": 1}
         daemon = self.daemon(
             settings(good.address, ill.address, pool={"health_check": check}, workers=2)
         )
