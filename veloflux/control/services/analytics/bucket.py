@@ -23,8 +23,11 @@ CODE_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 _CLASSES = range(len(CODE_CLASSES))
 
+# No cycle can go through a cell or a bucket, of which there are many thousands: collections need
+# not look at them (gc=False).
 
-class Cell(msgspec.Struct, array_like=True):
+
+class Cell(msgspec.Struct, array_like=True, gc=False):
     """One name's counts.
 
     `answers` are by code class; `latency` has the requests of each bucket of LATENCY_BOUNDS that
@@ -79,7 +82,7 @@ class Cell(msgspec.Struct, array_like=True):
         self.seconds += seconds
 
 
-class Bucket(msgspec.Struct):
+class Bucket(msgspec.Struct, gc=False):
     """A stretch of time that began at `at`, in Unix time, and lasted `length_s` on a steady clock.
 
     `open_s` is the sum over its seconds of the connections that were open, `peak` the most.
