@@ -33,6 +33,11 @@ class DrainTests(ApiTestCase):
         self.ask(200, "POST", PATH)
         self.assertEqual(self.api.fleet.rested_s, DRAIN_DEADLINE_S)
 
+    def test_its_end_is_a_time_that_can_be_told(self) -> None:
+        self.ask(400, "POST", PATH, {"deadline": "999999999h"})
+        self.assertEqual(self.ask(200, "GET", PATH)["state"], "serving")
+        self.assertIn("T", self.ask(200, "POST", PATH, {"deadline": "999999h"})["deadline"])
+
     def test_a_second_one_is_refused_and_changes_nothing(self) -> None:
         began = self.ask(200, "POST", PATH, {"deadline": 60})
         refused = self.ask(409, "POST", PATH, {"deadline": 1})

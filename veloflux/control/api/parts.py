@@ -14,7 +14,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from veloflux.config.section import Section
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)")
+# So many digits that a time from now is still one that can be written.
+_DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
