@@ -123,6 +123,9 @@ CALLS: dict[str, Asking] = {
     "put_api_config_transactions_by_id_changes": Asking(
         {"id": _transaction}, body=lambda ask: {"config": _exported(ask)}
     ),
+    "post_api_backup_restore": Asking(
+        query="?dry_run=true", body=lambda ask: ask("GET", "/api/backup/create", None)
+    ),
     "post_api_auth_login": Asking(body=_LOGIN),
     "post_api_auth_refresh": Asking(body=_refresh),
     "put_api_profile": Asking(body={"first_name": "Ada"}, by=ADA),

@@ -38,6 +38,7 @@ from veloflux.control.daemon import own_families
 from veloflux.control.metrics import Families, Metrics
 from veloflux.control.observatory import Observatory, store_observer
 from veloflux.control.services.audit_log import AuditLog
+from veloflux.control.services.backup import Backup
 from veloflux.control.services.configuration.burn import Counts
 from veloflux.control.services.configuration.configuration import Configuration
 from veloflux.control.services.configuration.drift import Drift
@@ -197,6 +198,7 @@ def build(reactor: Any, path: str) -> Daemon:
         transactions,
         Explainer(in_thread, luck, reactor.seconds),
         Rest(rollout, supervisor, time.time),  # noqa: TID251  # as above
+        Backup(configuration, [known.saved], measured, in_thread, time.time),  # noqa: TID251  # as above
     )
 
     def unlock() -> None:

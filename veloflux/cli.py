@@ -77,12 +77,16 @@ _CHANGED = {
     "rest": Verb("rest", "rest", "take no more traffic at all"),
     "wake": Verb("rest", "wake", "take traffic again"),
 }
-_KEPT = {"token": Verb("token", "token", "make, list and revoke API keys")}
+_KEPT = {
+    "token": Verb("token", "token", "make, list and revoke API keys"),
+    "backup": Verb("backup", "backup", "take a backup of all that it keeps"),
+    "restore": Verb("backup", "restore", "restore a backup"),
+}
 SECTIONS = {
     "With a file": _LOCAL,
     "How a daemon is": _SHOWN,
     "What a daemon does": _CHANGED,
-    "Who may": _KEPT,
+    "What it keeps": _KEPT,
 }
 _VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
 

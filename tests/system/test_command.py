@@ -149,6 +149,21 @@ class Changing(Case):
         self.assertEqual(status, exits.FAILED)
         self.assertIn("checksum", err)
 
+    def test_a_backup_is_restored(self) -> None:
+        target = self.daemon_.directory / "backup.json"
+        self.ok("backup", "--file", str(target))
+        self.assertEqual(target.stat().st_mode & 0o777, 0o600)
+        self.assertEqual(json.loads(self.ok("backup", "--scope", "config"))["scope"], ["config"])
+        self.ok("apply", self.file(self.daemon_, routes=[]))
+        self.assertIn("added", self.ok("restore", str(target), "--dry-run"))
+        self.assertEqual(self.json("routes"), [])
+        self.assertIn("added", self.ok("restore", str(target), "--yes"))
+        self.assertEqual(len(self.json("routes")), 1)
+        target.write_text(target.read_text().replace('"workers":1', '"workers":2'))
+        status, _, err = self.call("restore", str(target), "--yes")
+        self.assertEqual(status, exits.FAILED)
+        self.assertIn("checksum", err)
+
     def test_a_backend_is_drained_and_comes_back(self) -> None:
         address = self.backends[0].address
         drained = self.json("drain", address, "--wait", "--yes")

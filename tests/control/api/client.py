@@ -30,6 +30,7 @@ from veloflux.control.api.upgrade import Streams
 from veloflux.control.metrics import Metrics
 from veloflux.control.observatory import Observatory
 from veloflux.control.services.audit_log import AuditLog
+from veloflux.control.services.backup import Backup
 from veloflux.control.services.configuration.burn import Counts
 from veloflux.control.services.configuration.transactions import Transactions
 from veloflux.control.services.drains import Drains
@@ -184,6 +185,13 @@ class Api:
             self.transactions,
             Explainer(lambda work: succeed(work()), lambda: 0.0, self.clock.seconds),
             Rest(self.fleet, self.fleet, self.now),
+            Backup(
+                self.configuration,
+                [self.people.saved],
+                self.store,
+                lambda work: succeed(work()),
+                self.now,
+            ),
         )
         self.admin = admin or Admin(password=PASSWORD)
         self.people.operator.configure(self.admin, data_dir, bytes(32))

@@ -85,7 +85,7 @@ class Call:
             if not self.row.is_safe:
                 await self._record(entry, "failed", "a bug; the log has it")
             raise
-        if not self.row.is_safe and self.row.is_audited:
+        if self.row.is_written_down:
             await self._record(entry, "done", "")
         for name, value in answer.headers:
             request.setHeader(name, value)

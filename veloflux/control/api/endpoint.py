@@ -17,6 +17,7 @@ from veloflux.control.metrics import Metrics
 from veloflux.control.observatory import Observatory
 from veloflux.control.services.audit import Entry
 from veloflux.control.services.audit_log import AuditLog
+from veloflux.control.services.backup import Backup
 from veloflux.control.services.configuration.configuration import Configuration
 from veloflux.control.services.configuration.transactions import Transactions
 from veloflux.control.services.drains import Drains
@@ -61,6 +62,7 @@ class Services:
     transactions: Transactions
     explainer: Explainer
     rest: Rest
+    backup: Backup
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ class Endpoint:
     `?dry_run=true`, see `Asked`. `produces` are the answer's types, the first unless it says.
     With `has_etag` the content has an entity tag, which conditions are about. With `takes_key` a
     call may be repeated under its Idempotency-Key. `policy` is a page's Content-Security-Policy.
-    Without `is_audited` successes are not written down: nothing that lasts changes by it.
+    Successes are written down when it changes something, or as `is_audited` says: where nothing
+    that lasts changes they need not be, and where secrets are read they are.
     """
 
     method: str
@@ -133,7 +136,7 @@ class Endpoint:
     has_etag: bool = False
     takes_key: bool = False
     policy: str = ""
-    is_audited: bool = True
+    is_audited: bool | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -161,6 +164,11 @@ class Endpoint:
             return ""
         area = self.tag if self.permission == SIGNED_IN else self.permission.partition(":")[0]
         return "config" if area in ("pools", "routes") else area
+
+    @property
+    def is_written_down(self) -> bool:
+        """Whether the audit has its successes."""
+        return not self.is_safe if self.is_audited is None else self.is_audited
 
     @property
     def is_safe(self) -> bool:

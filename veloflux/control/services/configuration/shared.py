@@ -21,8 +21,10 @@ _NAMES = {
 
 
 def checksum(content: object) -> str:
-    """Return what proves content unchanged, whatever the order of its keys."""
-    return "sha256:" + sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+    """Return what proves content unchanged, whatever the order of its keys, and whether 1.0 is
+    written as 1: JSON has one kind of number, and readers and tools write it as they like."""
+    plain = msgspec.json.encode(_plain(content), order="deterministic")
+    return "sha256:" + sha256(plain).hexdigest()
 
 
 def check(content: object, wanted: str) -> None:
@@ -52,6 +54,14 @@ def merged(document: Document) -> Edit:
         return Edited({**found, **{key: document[key] for key in unknown}})
 
     return edit
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _merged(key: str, before: list[Any], new: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from veloflux.control.services.identity.api_keys import ApiKeys
 from veloflux.control.services.identity.hashing import Hashing, InThread
 from veloflux.control.services.identity.identity import Identity
+from veloflux.control.services.identity.saved import Saved
 from veloflux.control.services.identity.sessions import Sessions
 from veloflux.control.services.identity.signing import SigningKeys
 from veloflux.control.services.identity.tokens import Tokens
@@ -24,6 +25,7 @@ class People:
     keys: ApiKeys
     signing: SigningKeys
     identity: Identity
+    saved: Saved
 
     async def sweep_sessions(self) -> None:
         """Forget sign-ins that have ended."""
@@ -60,4 +62,5 @@ def people(
     keys = ApiKeys(store, now)
     signing = SigningKeys(store, now)
     identity = Identity(operator, users, sessions, keys, Tokens(signing, now), clock)
-    return People(operator, users, sessions, keys, signing, identity)
+    saved = Saved(store, lambda: operator.account, now)
+    return People(operator, users, sessions, keys, signing, identity, saved)

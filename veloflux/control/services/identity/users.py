@@ -21,7 +21,7 @@ from veloflux.control.store.store import Store, Write
 
 MAX_USERS = 1000
 _TRIES = 5
-_EVERYBODY = "platform"
+EVERYBODY = "platform"
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class _Roster(msgspec.Struct, frozen=True):
+class Roster(msgspec.Struct, frozen=True):
     """What the users are together: how many, and which are enabled operators."""
 
     users: int = 0
@@ -65,7 +65,7 @@ class Users:
         self._now = now
         self._users = Documents(store, "user", User)
         self._names = Documents(store, "user-name", str)
-        self._rosters = Documents(store, "user-roster", _Roster)
+        self._rosters = Documents(store, "user-roster", Roster)
 
     async def all(self) -> list[User]:
         """Return all, in the order of their addresses."""
@@ -191,15 +191,15 @@ class Users:
             writes.append(self._names.delete(folded(old.email)))
         if after and (not old or folded(old.email) != folded(after.email)):
             writes.append(self._names.put(folded(after.email), after.id, 0))
-        found = await self._rosters.get(_EVERYBODY)
-        roster = found.value if found else _Roster()
+        found = await self._rosters.get(EVERYBODY)
+        roster = found.value if found else Roster()
         turned = _turned(roster, old, after)
         if turned != roster:
-            writes.append(self._rosters.put(_EVERYBODY, turned, found.version if found else 0))
+            writes.append(self._rosters.put(EVERYBODY, turned, found.version if found else 0))
         return writes
 
 
-def _turned(roster: _Roster, old: User | None, new: User | None) -> _Roster:
+def _turned(roster: Roster, old: User | None, new: User | None) -> Roster:
     users = roster.users - (old is not None) + (new is not None)
     if users > max(MAX_USERS, roster.users):
         raise ConflictError(f"There may be {MAX_USERS} users; delete one that nobody needs.")
@@ -210,7 +210,7 @@ def _turned(roster: _Roster, old: User | None, new: User | None) -> _Roster:
         operators |= {new.id}
     if roster.operators and not operators:
         raise ConflictError("This is the last operator; make somebody else operator first.")
-    return _Roster(users, operators)
+    return Roster(users, operators)
 
 
 def _may_give(by: Principal, role: Role) -> None:
