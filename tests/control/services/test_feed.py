@@ -13,6 +13,7 @@ from veloflux.control.services.feed import (
     KEPT_BYTES,
     MANY,
     MAX_GROUPS,
+    SLICE_S,
     TICK_S,
     Event,
     Feed,
@@ -186,9 +187,26 @@ class Watching(Case):
         self.reads = 0
         self.pass_time(5)
         for _ in range(10):
-            self.clock.advance(0)
+            self.clock.advance(SLICE_S)
         self.assertEqual(self.reads, 1)
         self.assertEqual({tuple(watcher.types()) for watcher in crowd}, {("backends",)})
+
+    def test_serves_a_crowd_a_part_at_a_time(self) -> None:
+        """However many they are, nobody waits for long, and nothing piles up."""
+        crowd = [Watcher() for _ in range(3000)]
+        for watcher in crowd:
+            self.feed.watch(watcher, "status")
+            watcher.read()
+        counts = []
+        for _ in range(4):
+            self.feed.force(["status"])
+            for _ in range(250):
+                before = sum(len(watcher.items) for watcher in crowd[::100])
+                self.clock.advance(SLICE_S)
+                counts.append(sum(len(watcher.items) for watcher in crowd[::100]) - before)
+        self.assertLess(max(counts), 3)
+        for watcher in crowd:
+            self.assertEqual([each["seq"] for each in watcher.read()], [1, 2, 3, 4])
 
     def test_watches_a_topic_once_for_each(self) -> None:
         self.feed.watch(self.watcher, "backends")
@@ -285,7 +303,7 @@ class Leaving(Case):
         self.feed.force(["status"])
         self.feed.leave(crowd[-1])
         self.pass_time(TICK_S)
-        self.clock.advance(0)
+        self.clock.advance(SLICE_S)
         self.assertEqual(crowd[-1].items, [])
         self.assertEqual(len(crowd[-2].items), 1)
 

@@ -2,7 +2,7 @@
 
 A watcher gets all of a topic at once, then what changes, at most four times a second, and all of it
 again every period. What is sent is read and written once for all who watch alike, and handed to a
-few watchers in each turn of the loop: a thousand of them hold nothing up.
+few watchers at a time: a thousand of them hold nothing up.
 """
 
 from collections import deque
@@ -29,8 +29,9 @@ KEPT, KEPT_BYTES = 64, 1 << 19
 # Different ways to watch, each of which is read and kept for itself; there is always room for who
 # asks for no filter and no period.
 MAX_GROUPS = 128
-# Watchers that are served in one turn of the loop.
-SLICE = 25
+# Watchers that are served in one turn, how long until the next one, and the part of all who wait
+# that is served in it when they are many: a burst would hold traffic up where processors are few.
+SLICE, SLICE_S, PART = 25, 0.005, 50
 
 _log = Logger()
 
@@ -329,7 +330,8 @@ class Feed:
 
     def _slice(self) -> None:
         self._slice_call = None
-        left = SLICE
+        waiting = sum(len(watchers) for _, _, watchers in self._outgoing)
+        left = max(SLICE, waiting // PART)
         while left and self._outgoing:
             item, group, watchers = self._outgoing[0]
             for watcher in list(islice(watchers, left)):
@@ -341,7 +343,7 @@ class Feed:
                 self._outgoing.popleft()
                 item.frame = None  # what is kept is there once
         if self._outgoing:
-            self._slice_call = self._clock.callLater(0, self._slice)
+            self._slice_call = self._clock.callLater(SLICE_S, self._slice)
 
 
 def _changed(before: Mapping[str, Hashable], after: Mapping[str, Hashable]) -> set[str]:
