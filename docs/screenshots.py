@@ -211,6 +211,8 @@ def pictures(browser: Browser, address: str) -> None:
             page.set_viewport_size({"width": 400, "height": 860})
             take("overview-small")
             page.set_viewport_size({"width": 1280, "height": 860})
+        if view == "logs":
+            expect(page.get_by_role("region", name="Requests").locator("tr")).not_to_have_count(0)
         take(view)
     show("pools")
     page.locator(f"[data-backend='{POOLS['app'][0]}']").get_by_role("button", name="Edit").click()

@@ -192,7 +192,34 @@ class Watching(DashboardTestCase):
         self.backends[0].health = 500
         expect(self.row(self.addresses[0])).to_contain_text("unhealthy")
         self.go("logs")
+        self.page.get_by_role("button", name="Daemon").click()
         expect(self.page.get_by_role("list", name="Messages")).to_contain_text(self.addresses[0])
+
+    def test_shows_requests_as_they_end(self) -> None:
+        daemon = self.start()
+        self.enter(daemon, "logs")
+        seen = self.page.get_by_role("region", name="Requests")
+        rows = seen.locator("tbody tr")
+        expect(seen).to_contain_text("No requests yet")
+        self.get(daemon.port(), "/first")
+        expect(rows).to_have_count(1)
+        expect(rows).to_contain_text(re.compile(rf"200.*GET.*/first.*({'|'.join(self.addresses)})"))
+        with self.traffic(daemon):
+            # The newest are on top.
+            expect(rows.first).not_to_contain_text("/first")
+            self.page.get_by_label("Search requests").fill("/first")
+            expect(rows).to_have_count(1)
+            self.page.get_by_role("button", name="4xx").click()
+            expect(seen).to_contain_text("No request is like that")
+            self.page.get_by_role("button", name="All").click()
+            self.page.get_by_role("button", name="Pause").click()
+            self.get(daemon.port(), "/second")
+            expect(seen).to_contain_text(re.compile(r"Paused; \d{2,} requests since"))
+            self.page.get_by_label("Search requests").fill("/second")
+            expect(seen).to_contain_text("No request is like that")
+            self.page.get_by_role("button", name="Follow").click()
+            expect(rows).to_have_count(1)
+            expect(seen).not_to_contain_text("Paused")
 
 
 class Changing(DashboardTestCase):

@@ -23,7 +23,7 @@ const ABSENT_MS = 60_000;
 // The server pings by itself; one that says nothing at all for so long is gone.
 const SILENT_MS = 45_000;
 
-interface Message {
+export interface Message {
   type: string;
   channel: string;
   data: unknown;
@@ -35,43 +35,57 @@ const OWN = new Set(["connected", "error", "pong"]);
 /** What a message about one object makes of all of them. */
 type Merge<T> = (value: T, message: Message) => T;
 
-export class Channel<T> {
-  readonly value: Signal<T | undefined> = signal(undefined);
-  /** Why the last asking had no answer. */
-  readonly error: Signal<unknown> = signal(null);
+/** What the socket tells of while somebody watches it. */
+export abstract class Told {
   watchers = 0;
   /** Whether the socket that is open tells of this one: a server need not have all channels. */
   isTold = false;
+
+  constructor(readonly name: string) {
+    channels.set(name, this);
+  }
+
+  abstract take(message: Message): void;
+
+  watch(): () => void {
+    if (this.watchers++ === 0) socket.say({ type: "subscribe", channel: this.name });
+    return () => {
+      if (--this.watchers > 0) return;
+      this.isTold = false;
+      socket.say({ type: "unsubscribe", channel: this.name });
+    };
+  }
+}
+
+export class Channel<T> extends Told {
+  readonly value: Signal<T | undefined> = signal(undefined);
+  /** Why the last asking had no answer. */
+  readonly error: Signal<unknown> = signal(null);
   #timer = 0;
 
   constructor(
-    readonly name: string,
+    name: string,
     readonly poll: () => Promise<T>,
     readonly everyMs: number,
     readonly merge: Merge<T> = (value) => value,
   ) {
-    channels.set(name, this as unknown as Channel<unknown>);
+    super(name);
   }
 
   /** A message whose type is the channel's name tells all of it. */
   take(message: Message): void {
-    this.isTold = true;
     this.error.value = null;
     const known = this.value.value;
     if (message.type === this.name) this.value.value = message.data as T;
     else if (known !== undefined) this.value.value = this.merge(known, message);
   }
 
-  watch(): () => void {
-    if (this.watchers++ === 0) {
-      socket.say({ type: "subscribe", channel: this.name });
-      void this.#turn();
-    }
+  override watch(): () => void {
+    const leave = super.watch();
+    if (this.watchers === 1) void this.#turn();
     return () => {
-      if (--this.watchers > 0) return;
-      clearTimeout(this.#timer);
-      this.isTold = false;
-      socket.say({ type: "unsubscribe", channel: this.name });
+      leave();
+      if (!this.watchers) clearTimeout(this.#timer);
     };
   }
 
@@ -92,7 +106,7 @@ export class Channel<T> {
   }
 }
 
-const channels = new Map<string, Channel<unknown>>();
+const channels = new Map<string, Told>();
 
 class Socket {
   #socket: WebSocket | null = null;
@@ -145,7 +159,11 @@ class Socket {
     opened.onmessage = (event) => {
       this.#hear();
       const message = JSON.parse(String(event.data)) as Message;
-      if (!OWN.has(message.type)) channels.get(message.channel)?.take(message);
+      const channel = channels.get(message.channel);
+      // What was under way when the last watcher left is for nobody.
+      if (OWN.has(message.type) || !channel?.watchers) return;
+      channel.isTold = true;
+      channel.take(message);
     };
     opened.onclose = () => {
       if (this.#socket !== opened) return;

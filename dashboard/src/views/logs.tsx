@@ -1,4 +1,4 @@
-/** What the daemon and its workers write down, as they do. */
+/** What is written down, as it is: each request, or what the daemon and its workers say. */
 
 import { useRef, useState } from "preact/hooks";
 import { get } from "../api/client";
@@ -7,6 +7,7 @@ import { clockTime, dateTime } from "../format";
 import { useResource } from "../live/resource";
 import { place, refine } from "../place";
 import { Button, Choice, Empty, Loaded, PageHead, SearchField, useEndInSight } from "../ui/parts";
+import { Requests } from "./requests";
 
 const LEVELS = [
   ["", "All"],
@@ -18,7 +19,34 @@ const LIMIT = 300;
 // How far from its end a log may be scrolled and still be followed.
 const NEAR_PX = 40;
 
+const SOURCES = [
+  ["requests", "Requests"],
+  ["daemon", "Daemon"],
+] as const;
+
 export function Logs() {
+  return place.value.query.get("source") === "daemon" ? (
+    <Daemon />
+  ) : (
+    <Requests source={<Source value="requests" />} />
+  );
+}
+
+/** Which log it is; filters of one mean nothing to the other. */
+function Source({ value }: { value: (typeof SOURCES)[number][0] }) {
+  return (
+    <Choice
+      label="Source"
+      options={SOURCES}
+      value={value}
+      onChange={(source) =>
+        refine({ source: source === "daemon" ? source : "", search: "", level: "", status: "" })
+      }
+    />
+  );
+}
+
+function Daemon() {
   const level = place.value.query.get("level") ?? "";
   const search = place.value.query.get("search") ?? "";
   const [isPaused, setPaused] = useState(false);
@@ -30,6 +58,7 @@ export function Logs() {
   return (
     <>
       <PageHead title="Logs">
+        <Source value="daemon" />
         <SearchField
           label="Search messages"
           value={search}
