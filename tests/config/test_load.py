@@ -56,6 +56,7 @@ class Meaning(SynchronousTestCase):
                     pools=(Pool("app", (Backend(Address("127.0.0.1", 9001)),)),),
                     routes=(Route("*/", pools=(Share("app"),)),),
                     access_log=AccessLog(),
+                    own_addresses=(Address("127.0.0.1", 9090),),
                 ),
             ),
         )

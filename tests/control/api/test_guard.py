@@ -113,8 +113,10 @@ class ThrottleTests(SynchronousTestCase):
 
     def test_tries_count_before_they_are_decided(self) -> None:
         api = Api(Admin(), data_dir=self.mktemp(), in_thread=Turns())
-        connections = [Connection(api.site) for _ in range(6)]
-        answers = [c.send(api.raw("GET", "/metrics", WRONG)) for c in connections]
+        guesses = [{"Authorization": basic("admin", f"wrong {i}")} for i in range(6)]
+        answers = [
+            Connection(api.site).send(api.raw("GET", "/metrics", guess)) for guess in guesses
+        ]
         self.assertEqual(answers[:5], [b""] * 5)
         self.assertIn("retry-after", parse(answers[5]).headers)
 

@@ -195,13 +195,29 @@ class ThrottleTests(IdentityTestCase):
         self.store.fault = None
         self.assertEqual(self.tries("ada@x.org", 1), ["SignInError"])
 
+    def test_the_same_at_once_is_one_try(self) -> None:
+        turns = Turns()
+        made = people(self.store, turns, self.now, self.clock.seconds)
+        made.operator.configure(Admin(password=OPERATORS), "unused", SECRET)
+        for password in (OPERATORS, "wrong"):
+            asked = [
+                Deferred.fromCoroutine(made.identity.login("admin", password, "192.0.2.1"))
+                for _ in range(TRIES * 4)
+            ]
+            turns.turn_all()
+            for each in asked:
+                if password == OPERATORS:
+                    self.successResultOf(each)
+                else:
+                    self.failureResultOf(each, SignInError)
+
     def test_those_that_wait_count_and_are_given_back_when_too_many_wait(self) -> None:
         turns = Turns()
         made = people(self.store, turns, self.now, self.clock.seconds)
         made.operator.configure(Admin(password=OPERATORS), "unused", SECRET)
         asked = [
-            Deferred.fromCoroutine(made.identity.login("admin", "wrong", "192.0.2.1"))
-            for _ in range(TRIES)
+            Deferred.fromCoroutine(made.identity.login("admin", f"wrong {i}", "192.0.2.1"))
+            for i in range(TRIES)
         ]
         self.refused(made.identity.login("admin", "wrong", "192.0.2.1"), BusyError)
         others = [

@@ -24,6 +24,7 @@ from veloflux.control.services.identity.hashing import MAX_PASSWORD_BYTES
 from veloflux.control.services.identity.person import folded
 from veloflux.control.services.identity.remembered import Remembered
 from veloflux.control.services.identity.sessions import Sessions
+from veloflux.control.services.identity.together import Together
 from veloflux.control.services.identity.tokens import LIFETIME_S, Tokens
 from veloflux.control.services.identity.users import Users
 from veloflux.control.services.operator import Operator
@@ -77,6 +78,7 @@ class Identity:
         self._by_account = Throttle(TRIES)
         self._by_address = Throttle(TRIES_OF_ADDRESS)
         self._remembered = Remembered(clock)
+        self._together: Together[Account | None] = Together()
 
     @property
     def is_asked_for(self) -> bool:
@@ -183,6 +185,10 @@ class Identity:
             account = await self.account(known.id)
             if account is not None and account.generation == known.generation:
                 return account
+        key = self._remembered.digest(name, secret) + address.encode()
+        return await self._together.ask(key, lambda: self._tried(name, secret, address))
+
+    async def _tried(self, name: str, secret: bytes, address: str) -> Account | None:
         give_back = self._take(name, address)
         try:
             account = await self._verified(name, secret)

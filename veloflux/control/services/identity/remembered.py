@@ -35,7 +35,7 @@ class Remembered:
 
     def get(self, name: str, password: bytes) -> _Known | None:
         """Return whose they are, when they are remembered."""
-        digest = self._digest(name, password)
+        digest = self.digest(name, password)
         known = self._known.pop(digest, None)
         if known is None or self._clock() >= known.until:
             return None
@@ -44,14 +44,15 @@ class Remembered:
 
     def keep(self, name: str, password: bytes, account: Account) -> None:
         """Remember what was right; what was not used for the longest is forgotten for it."""
-        self._put(self._digest(name, password), account.id, account.generation)
+        self._put(self.digest(name, password), account.id, account.generation)
 
     def _put(self, digest: bytes, account_id: str, generation: str) -> None:
         self._known[digest] = _Known(account_id, generation, self._clock() + REMEMBER_S)
         if len(self._known) > MOST:
             del self._known[next(iter(self._known))]
 
-    def _digest(self, name: str, password: bytes) -> bytes:
+    def digest(self, name: str, password: bytes) -> bytes:
+        """What tells one name and password from others, and gives neither away."""
         # With the name's length in front, no other name and password have the same digest.
         known = b"%d:%b:%b" % (len(name.encode()), name.encode(), password)
         return blake2b(known, key=self._key, digest_size=32).digest()
