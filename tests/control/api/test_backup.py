@@ -91,6 +91,8 @@ class BackupTests(ApiTestCase):
         self.assertEqual(len(self.api.audit.entries), 1)
 
     def test_what_is_wrong_is_refused_before_anything_is_written(self) -> None:
+        """C5: tampered, of another version or kind, too much. It is one JSON document and no
+        archive, so that there are no names, links or ratios to lie about."""
         backup, _ = self.filled()
         before = self.kept()
 
