@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from veloflux.command.daemon import Daemon
+from veloflux.command.daemon import Daemon, DaemonError
 from veloflux.command.exits import FAILED, OK
 
 _LOOK_S = 1.0
@@ -29,7 +30,9 @@ def commit_and_watch(
         asked = {name: limit for name, limit in limits.items() if limit is not None}
         found = daemon.post(f"{path}/commit", {"watch": f"{watch_s:g}s", "reason": reason, **asked})
     except BaseException:
-        daemon.delete(path)
+        # What went wrong first is what is told.
+        with suppress(DaemonError):
+            daemon.delete(path)
         raise
     while found["state"] == "watching":
         click.echo(
