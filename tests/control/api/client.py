@@ -1,9 +1,11 @@
 """Requests to the admin API in memory: bytes in, bytes out."""
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -24,6 +26,7 @@ from veloflux.control.api.call import Frame
 from veloflux.control.api.endpoint import Endpoint, Services
 from veloflux.control.api.guard import Guard
 from veloflux.control.api.idempotency import Idempotency
+from veloflux.control.api.openapi import document
 from veloflux.control.api.site import AdminChannel, AdminSite
 from veloflux.control.api.table import ROWS
 from veloflux.control.api.upgrade import Streams
@@ -122,6 +125,13 @@ class Connection:
         self.channel.connectionLost(connectionDone)
 
 
+@cache
+def documented(rows: tuple[Endpoint, ...]) -> dict[str, Any]:
+    """The paths of the document of these rows."""
+    paths: dict[str, Any] = document(rows)["paths"]
+    return paths
+
+
 class Api:
     """The admin API of a fake fleet, with a clock of its own."""
 
@@ -213,6 +223,7 @@ class Api:
         idempotency: Idempotency | None = None,
     ) -> None:
         """Serve other rows, or with other parts."""
+        self._rows = tuple(rows)
         self.frame = replace(
             self.frame,
             guard=guard or self.frame.guard,
@@ -253,4 +264,20 @@ class Api:
         connection = Connection(self.site, peer)
         answer = connection.send(self.raw(method, path, headers or {}, body))
         connection.close()
-        return parse(answer)
+        found = parse(answer)
+        if answer:
+            self._check(method, path, found.status)
+        return found
+
+    def _check(self, method: str, path: str, status: int) -> None:
+        """Whatever is answered is in the document: raises AssertionError for what is not."""
+        asked = "/api/" + path.removeprefix("/api/v1/") if path.startswith("/api/v1/") else path
+        paths = documented(self._rows)
+        # `/backends/{id}/drain` comes before `/backends/{pool}/{address}`, as in the routing.
+        for template in sorted(paths, key=lambda path: path.count("{")):
+            operation = paths[template].get(method.lower())
+            pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+            if operation and re.fullmatch(pattern, asked.partition("?")[0]):
+                told = f"{method} {template} answers {status}, which is not in the document"
+                assert str(status) in operation["responses"], told
+                return
