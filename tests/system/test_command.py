@@ -69,6 +69,17 @@ class Showing(Case):
             self.assertEqual((status, out), (exits.NOT_THERE, ""), arguments)
             self.assertIn("nope", err)
 
+    def test_where_a_request_would_go_now(self) -> None:
+        asked = ("explain", "--live", "GET", "http://a.test/cart?x=1")
+        self.assertIn("pool     app", self.ok(*asked))
+        found = self.json(*asked)
+        self.assertEqual((found["pool"], found["revision"]), ("app", 1))
+        self.ok("disable", found["backend"], "--yes")
+        self.assertNotEqual(self.json(*asked)["backend"], found["backend"])
+        self.ok("apply", self.file(self.daemon_, routes=[]))
+        self.assertEqual(self.call(*asked)[0], exits.NOT_THERE)
+        self.assertEqual(self.call(*asked, "--seed", "1")[0], exits.WRONG_USE)
+
     def test_top_looks_once(self) -> None:
         found = json.loads(self.ok("top", "--once", "--json", "--interval", "0.2"))
         self.assertEqual(len(found["backends"]), 2)

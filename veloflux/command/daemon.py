@@ -74,19 +74,19 @@ class Daemon:
         self._ca = ca
         self._connection: HTTPConnection | None = None
 
-    def get(self, path: str, **query: object) -> Any:
+    def get(self, path: str, /, **query: object) -> Any:
         """Ask for something; returns the decoded answer. Raises DaemonError, as all others do."""
         return self.ask("GET", path, None, query)
 
-    def post(self, path: str, body: object = None, **query: object) -> Any:
+    def post(self, path: str, body: object = None, /, **query: object) -> Any:
         """Have something done."""
         return self.ask("POST", path, body, query)
 
-    def put(self, path: str, body: object, **query: object) -> Any:
+    def put(self, path: str, body: object, /, **query: object) -> Any:
         """Change something."""
         return self.ask("PUT", path, body, query)
 
-    def delete(self, path: str, **query: object) -> Any:
+    def delete(self, path: str, /, **query: object) -> Any:
         """Take something away."""
         return self.ask("DELETE", path, None, query)
 

@@ -1,6 +1,7 @@
 """`veloflux explain`: what a configuration does with one request, without sending it.
 
-No daemon is asked: every backend is taken as healthy and idle, and the client as new.
+Of a file, every backend is taken as healthy and idle, and the client as new; with `--live` a daemon
+is asked, and answers by the configuration and the backends that it has.
 """
 
 import json
@@ -14,6 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
+from veloflux.command.asking import asks, show
+from veloflux.command.daemon import Daemon
 from veloflux.command.exits import FAILED, NOT_THERE, OK, REFUSED
 from veloflux.command.local import DEFAULT_FILE
 from veloflux.config.load import load
@@ -46,14 +49,16 @@ class Compiled(NamedTuple):
     help="""Say which route takes a request, what its policies say to it, which backend it goes to,
 and why not the others.
 
-Sends nothing and asks no daemon: every backend is taken as healthy and idle, and the client as new.
-What is left to chance is drawn anew each time; --seed repeats it.
+Sends nothing. Of a file, every backend is taken as healthy and idle, and the client as new; with
+--live a daemon is asked, which knows how its backends are. What is left to chance is drawn anew
+each time; --seed repeats it.
 
 \b
 examples:
   veloflux explain GET http://shop.example.org/cart
   veloflux explain -c etc/veloflux.yaml POST https://example.org/api -H 'Content-Length: 99'
   veloflux explain GET http://example.org/ --client-ip 10.1.2.3 -o json
+  veloflux explain --live GET http://shop.example.org/cart
 
 exit status: 0 a backend gets it, or a redirect or the like answers it; 1 the file has errors; 2
 wrong use; 4 no route takes it; 5 it is refused"""
@@ -72,7 +77,10 @@ wrong use; 4 no route takes it; 5 it is refused"""
 )
 @click.option("--seed", type=int, metavar="N", help="Draw the lots of this number.")
 @click.option("-o", "--output", type=click.Choice(("text", "json", "yaml")), default="text")
+@click.option("--live", is_flag=True, help="Ask the daemon, and no file.")
+@asks
 def explain(
+    daemon: Daemon,
     method: str,
     url: str,
     config: str | None,
@@ -81,11 +89,16 @@ def explain(
     listener: str | None,
     seed: int | None,
     output: str,
+    live: bool,
 ) -> int:
     """Print the explanation; METHOD is such as GET, URL is http://host/path as a client's."""
     peer = _peer(client_ip)
     split = _url(url)
     wire = _wire(method, split, headers)
+    if live:
+        if config is not None or headers or seed is not None:
+            raise click.UsageError("--live asks the daemon: without --config, --header and --seed")
+        return _live(daemon, method, split, peer, listener, output)
     try:
         snapshot = load(config or DEFAULT_FILE, os.environ).node.snapshot
     except ConfigError as error:
@@ -105,6 +118,24 @@ def explain(
 
         print(yaml.safe_dump(account.plain(found, head, where, _STATE), sort_keys=False), end="")
     return _status(found)
+
+
+def _live(
+    daemon: Daemon, method: str, url: SplitResult, peer: str, listener: str | None, output: str
+) -> int:
+    found = daemon.get(
+        "/api/explain",
+        method=method,
+        host=url.netloc.rpartition("@")[2],
+        path=(url.path or "/") + (f"?{url.query}" if url.query else ""),
+        client_ip=peer,
+        listener=listener,
+    )
+    show(found, output, lambda: click.echo("\n".join(found["lines"])))
+    answer = found["answer"]
+    if answer is None or 0 < answer["status"] < 400:
+        return OK
+    return NOT_THERE if answer["error"] == "route" else REFUSED
 
 
 def _status(found: Explanation) -> int:
