@@ -15,7 +15,8 @@ from pydantic_core import CoreSchema, core_schema
 from veloflux.config.section import Section
 
 # So many digits that a time from now is still one that can be written.
-_DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|m|h)")
+_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|s|m|h)")
+_LONGEST_S = 10**9
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -86,7 +87,7 @@ def _seconds(value: object) -> object:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is not None:
         return float(match[1]) * _UNITS[match[2]]
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 10**9:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LONGEST_S:
         return float(value)
     wrong = 'is no duration; write whole seconds, or text such as "1.5s" or "2m"'
     raise ValueError(wrong)
@@ -99,7 +100,7 @@ Seconds = Annotated[
         {
             "anyOf": [
                 {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s"]},
-                {"type": "integer", "minimum": 0},
+                {"type": "integer", "minimum": 0, "maximum": _LONGEST_S},
             ]
         }
     ),
