@@ -1,8 +1,9 @@
-"""Where a worker spends its time under load: `python -m bench.profile [--stock]`.
+"""Where a worker spends its time under load: `python -m bench.profile [WORK] [--stock]`.
 
 py-spy looks at the worker some hundred times a second, from outside. A function's share is of the
-samples in which it was the innermost one, so a system call counts for the function that makes it.
-With --stock the worker runs on Twisted's own epoll reactor and transports.
+samples in which it was the innermost one, so a system call counts for the function that makes it;
+with --lines, the same for lines. With --stock the worker runs on Twisted's own epoll reactor and
+transports.
 """
 
 import argparse
@@ -13,13 +14,14 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from bench.load import Wrk
+from bench.load import Load
 from bench.measure import WARM_S, Room, room
 from bench.peers import PEERS
 from bench.process import BenchError, allow_many_files, end_in_order
+from bench.works import WORKS
 
 RATE_HZ = 500
-SHOWN = 14
+SHOWN = 20
 # Found by Python when it starts, before any module of the daemon.
 STOCK = """
 import veloflux.edge.reactor
@@ -36,8 +38,8 @@ veloflux.edge.reactor.install = install
 """
 
 
-def shares(folded: str) -> Counter[str]:
-    """Samples of each innermost function, as `function (file)`.
+def shares(folded: str, *, lines: bool = False) -> Counter[str]:
+    """Samples of each innermost function, as `function (file)`, or `function (file:line)`.
 
     `folded` is py-spy's raw format: a line for each stack, its frames with semicolons between them,
     then how often it was seen.
@@ -46,7 +48,7 @@ def shares(folded: str) -> Counter[str]:
     for line in folded.splitlines():
         stack, _, count = line.rpartition(" ")
         name, _, place = stack.rpartition(";")[2].partition(" (")
-        file = "/".join(place.rpartition(":")[0].split("/")[-2:])
+        file = "/".join((place[:-1] if lines else place.rpartition(":")[0]).split("/")[-2:])
         found[f"{name} ({file or place.rstrip(')')})"] += int(count)
     return found
 
@@ -61,13 +63,13 @@ def table(found: Counter[str]) -> str:
     return "\n".join(["| innermost function | share |", "|---|--:|", *rows])
 
 
-def record(place: Room, seconds: int) -> str:
+def record(place: Room, peer: str, load: Load, seconds: int) -> str:
     """Look at a worker under load for so long; py-spy's raw format. Raises BenchError."""
-    proxy = PEERS["veloflux"].start("profiled", place.origin, place.proxy_cores(1), place.folder)
+    proxy = PEERS[peer].start("profiled", place.origin, place.proxy_cores(1), place.folder)
     try:
         cores = place.load_cores()
         before = proxy.process.cpu_by_pid()
-        Wrk().run(proxy.port, 2 * WARM_S, cores, place.folder)
+        load.run(proxy.port, 2 * WARM_S, cores, place.folder)
         # The worker is the process that works; the parent has only started.
         after = proxy.process.cpu_by_pid()
         worker = max(after, key=lambda pid: after[pid] - before.get(pid, 0.0))
@@ -78,7 +80,7 @@ def record(place: Room, seconds: int) -> str:
         spy = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        Wrk().run(proxy.port, seconds + WARM_S, cores, place.folder)
+        load.run(proxy.port, seconds + WARM_S, cores, place.folder)
         _, said = spy.communicate(timeout=30)
         if not out.exists():
             raise BenchError(f"py-spy failed: {said}")
@@ -90,9 +92,14 @@ def record(place: Room, seconds: int) -> str:
 def main() -> int:
     """Profile, and print the table; returns 1 when that was not possible."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
+    works = {name: work for name, work in WORKS.items() if work.load is not None}
+    parser.add_argument("work", nargs="?", default="http", choices=works, metavar="WORK")
     parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--lines", action="store_true", help="of lines, not of functions")
     parser.add_argument("--stock", action="store_true", help="on Twisted's own reactor")
     chosen = parser.parse_args()
+    work = works[chosen.work]
+    peer = next(name for name in work.peers if name.startswith("veloflux"))
     allow_many_files()
     end_in_order()
     with tempfile.TemporaryDirectory(prefix="veloflux-profile-") as folder:
@@ -102,7 +109,8 @@ def main() -> int:
             os.environ["PYTHONPATH"] = os.pathsep.join(path)
         try:
             with room(Path(folder)) as place:
-                print(table(shares(record(place, chosen.seconds))))
+                seen = record(place, peer, work.load, chosen.seconds)
+                print(table(shares(seen, lines=chosen.lines)))
         except BenchError as error:
             print(error, file=sys.stderr)
             return 1

@@ -389,14 +389,30 @@ class Choice(SynchronousTestCase):
             self.assertEqual(self.served_by(rig), "0")
         self.assertEqual(len(rig.backend.connections), 1)
 
-    def test_only_so_many_are_kept(self) -> None:
-        rig = Rig(self, pool={"keepalive": Keepalive(max_idle=2)})
+    def burst(self, rig: Rig) -> list[str | None]:
+        """Five requests at once; how the backend's connections ended."""
         clients = [rig.client() for _ in range(5)]
         for client in clients:
             client.send(GET)
-        for connection in rig.backend.connections:
+        for connection in rig.backend.connections[-5:]:
             connection.send(OK)
-        endings = [connection.ending for connection in rig.backend.connections]
-        self.assertEqual((endings.count(None), endings.count("closed")), (2, 3))
         for client in clients:
             self.assertEqual(client.answer().status, 200)
+        return [connection.ending for connection in rig.backend.connections]
+
+    def test_only_so_many_are_kept(self) -> None:
+        rig = Rig(self, pool={"keepalive": Keepalive(max_idle=2)})
+        self.burst(rig)
+        rig.wait(1.5)
+        endings = [connection.ending for connection in rig.backend.connections]
+        self.assertEqual((endings.count(None), endings.count("closed")), (2, 3))
+
+    def test_the_next_burst_finds_the_connections_of_the_last(self) -> None:
+        rig = Rig(self, pool={"keepalive": Keepalive(max_idle=2)})
+        self.burst(rig)
+        rig.wait(0.5)
+        self.assertEqual(self.burst(rig), [None] * 5)
+
+    def test_none_may_be_kept(self) -> None:
+        rig = Rig(self, pool={"keepalive": Keepalive(max_idle=0)})
+        self.assertEqual(self.burst(rig), ["closed"] * 5)

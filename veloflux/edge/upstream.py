@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from veloflux.edge.bridge import Bridge
     from veloflux.edge.mirror import Copy
 
+# Seconds for which a connection is kept that is one too many: load comes in bursts, and to open
+# another for the next of them costs more than the request.
+SURPLUS_S = 1.0
 # Interim answers to one request: RFC 9110 section 15.2 sets no bound, and a flood is of no use.
 _MAX_INTERIM = 16
 
@@ -128,16 +131,20 @@ class Upstream(Protocol, Timed):
     def release(self, now: float) -> None:
         """The answer is through: keep the connection for another request, or close it."""
         backend = self.backend
+        pool, idle = backend.pool, backend.idle
         self.bridge = None
         self.body = None
         self.has_served = True
         self.is_answering = False
         self._interim = 0
-        if self.is_private or backend.is_retired or len(backend.idle) >= backend.pool.max_idle:
+        if self.is_private or backend.is_retired or not pool.max_idle:
             self.transport.loseConnection()
             return
-        backend.idle.append(self)
-        self.deadlines.arm(self, now + backend.pool.idle_timeout_s)
+        # The last is taken first: a load that stays uses those that are too many, one that sinks
+        # loses them.
+        is_surplus = len(idle) >= pool.max_idle
+        idle.append(self)
+        self.deadlines.arm(self, now + (SURPLUS_S if is_surplus else pool.idle_timeout_s))
 
     def become_tunnel(self, tunnel: Tunnel) -> None:
         """From now on bytes go to `tunnel`, unread and without a question per read."""
