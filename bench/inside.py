@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
+from twisted.internet.address import IPv4Address
+
 from veloflux.config.self_signed import make
 from veloflux.core.model.address import Address
 from veloflux.core.model.tls import Certificate, Document, ListenerTls
@@ -147,6 +149,24 @@ def microseconds(requests: Sequence[bytes], *, log: bool = False) -> float:
     return best / REQUESTS * 1e6
 
 
+def connections() -> float:
+    """The least of some rounds, per connection that serves one request."""
+    listener = listen(log=False)
+    client = IPv4Address("TCP", "127.0.0.1", 50_000)
+    last = request().replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    best = float("inf")
+    for _ in range(ROUNDS):
+        before = time.process_time()
+        for _ in range(REQUESTS):
+            downstream: Any = listener.buildProtocol(client)
+            downstream.makeConnection(Nowhere())
+            downstream.dataReceived(last)
+            downstream.bridge.upstream.dataReceived(ANSWER)
+            downstream.connectionLost()
+        best = min(best, time.process_time() - before)
+    return best / REQUESTS * 1e6
+
+
 def over_tls() -> float:
     """The least of some rounds, per request; each is encrypted beforehand."""
     secured, encrypt = connect_over_tls()
@@ -167,6 +187,7 @@ def main() -> None:
         "the same head again": microseconds([request()]),
         "the same, with a JSON access log": microseconds([request()], log=True),
         "the same, over TLS": over_tls(),
+        "a connection for each request": connections(),
         "another path each time": microseconds([request(path=n) for n in range(50)]),
         "another header each time": microseconds([request(agent=n) for n in range(50)]),
     }

@@ -190,6 +190,11 @@ class Daemon:
         except AssertionError as error:
             raise AssertionError(f"{error}; the log is:\n{self.output}") from None
 
+    def wait_for_any_log(self, text: str) -> None:
+        """Wait until it has printed this text, be it while it started."""
+        self._mark = 0
+        self.wait_for_log(text)
+
     def signal(self, number: signal.Signals) -> None:
         """Send the daemon, not its workers, a signal."""
         self.process.send_signal(number)

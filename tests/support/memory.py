@@ -361,4 +361,8 @@ class Reactor(StockReactor):
     def close_soon(self, closing: Any) -> None:
         self._closing.append(closing)
 
+    def forget(self, closed: Any) -> None:
+        self.removeReader(closed)
+        self.removeWriter(closed)
+
     _before_waiting = LeanReactor._close_all

@@ -63,7 +63,8 @@ class ReloadTests(SystemTestCase):
 
     def variant(self, number: int) -> dict[str, Any]:
         """One of the configurations: all but the route `app` and the relay is always changed."""
-        whole = settings(self.app.address, workers=2)
+        # The upload lasts as long as the reloads do.
+        whole = settings(self.app.address, workers=2, route={"max_body_bytes": 0})
         whole["listeners"].append({"address": "127.0.0.2:0", "protocol": "tcp", "pool": "relayed"})
         other = (self.other, self.app)[number % 2]
         whole["pools"] += [
@@ -152,7 +153,7 @@ class DeathTests(SystemTestCase):
         daemon = self.daemon(
             settings(good.address, ill.address, pool={"health_check": check}, workers=2)
         )
-        daemon.wait_for_log(f"backend {ill.address} of pool app is unhealthy")
+        daemon.wait_for_any_log(f"backend {ill.address} of pool app is unhealthy")
         self.done = threading.Event()
         self.addCleanup(self.done.set)
         victim, other = daemon.workers

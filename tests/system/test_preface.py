@@ -134,7 +134,7 @@ class HaproxyTests(SystemTestCase):
                 for _ in range(3):
                     own, answer = self.ask(daemon.port())
                     self.assertTrue(answer.endswith(f"{CLIENT} {own}\n"), answer)
-                daemon.wait_for_log(" is healthy")
+                daemon.wait_for_any_log(" is healthy")
 
     def test_before_and_behind_us(self) -> None:
         """Who the client is goes through all three."""

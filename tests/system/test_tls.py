@@ -331,12 +331,12 @@ class Backends(TlsSystemTestCase):
         server = self.secure_server(authority().issue("127.0.0.1"))
         daemon = self.daemon(self.configuration(server, ca=str(self.ca)))
         self.assertEqual(self.get(daemon.port()), (200, "secret"))
-        daemon.wait_for_log("is healthy: answered with status 200")
+        daemon.wait_for_any_log("is healthy: answered with status 200")
 
     def test_that_do_not(self) -> None:
         server = self.secure_server(authority().issue("elsewhere.example"))
         daemon = self.daemon(self.configuration(server, ca=str(self.ca)))
-        daemon.wait_for_log("is unhealthy: its certificate is not for 127.0.0.1")
+        daemon.wait_for_any_log("is unhealthy: its certificate is not for 127.0.0.1")
         configuration = self.configuration(server, ca=str(self.ca))
         del configuration["pools"][0]["health_check"]
         daemon = self.daemon(configuration)

@@ -31,8 +31,11 @@ class End:
     def doRead(self) -> None:
         self._read(self._sock.recv(100))
 
-    def connectionLost(self, reason: object) -> None:
+    def end(self) -> None:
         self.lost()
+
+    def connectionLost(self, reason: object) -> None:
+        """The reactor ends."""
 
 
 class Turns(SynchronousTestCase):
@@ -69,6 +72,18 @@ class Turns(SynchronousTestCase):
         self.end._read = lambda _: self.reactor.close_soon(self.end)
         self.reactor.callWhenRunning(self.near.send, b"x")
         self.run_until_stopped()
+
+    def test_a_fault_at_one_close_does_not_keep_the_others_open(self) -> None:
+        def both(_: bytes) -> None:
+            self.reactor.removeReader(self.end)
+            self.reactor.close_soon(object())
+            self.reactor.close_soon(self.end)
+
+        self.end.lost = self.stop_soon
+        self.end._read = both
+        self.reactor.callWhenRunning(self.near.send, b"x")
+        self.run_until_stopped()
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 
     def test_a_call_of_another_thread_is_made(self) -> None:
         thread = threading.Timer(0.05, self.reactor.callFromThread, (self.reactor.stop,))

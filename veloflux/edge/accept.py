@@ -11,7 +11,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
-from socket import socket
+from socket import SocketType
 from typing import Any
 
 from twisted.logger import Logger
@@ -76,7 +76,7 @@ class AcceptAll:
             else:
                 self.serve(sock, address)
 
-    def serve(self: Any, sock: socket, address: Any) -> None:
+    def serve(self: Any, sock: SocketType, address: Any) -> None:
         """Connect a client's socket to what the factory builds."""
         try:
             protocol = self.factory.buildProtocol(self._buildAddr(address))

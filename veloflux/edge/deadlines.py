@@ -60,7 +60,8 @@ class Deadlines:
     def disarm(self, timed: Timed) -> None:
         """Forget `timed`, which is going away."""
         timed.deadline = NEVER
-        self._leave(timed)
+        if timed.slot != NEVER:
+            self._leave(timed)
 
     def _leave(self, timed: Timed) -> None:
         others = self._slots.get(timed.slot)
@@ -72,7 +73,8 @@ class Deadlines:
         timed.slot = timed.earliest = NEVER
 
     def _place(self, timed: Timed) -> None:
-        self._leave(timed)
+        if timed.slot != NEVER:
+            self._leave(timed)
         turn = max(self._turn_of(timed.deadline), self._reached)
         timed.slot = turn + 1
         timed.earliest = turn * RESOLUTION_S

@@ -26,7 +26,7 @@ from veloflux.edge.farewell import Farewell
 from veloflux.edge.holdback import Holdback
 from veloflux.edge.intake import Intake
 from veloflux.edge.outcome import Refusal
-from veloflux.edge.reception import Reception
+from veloflux.edge.reception import STRANGER, Reception
 from veloflux.edge.transport import unsent
 from veloflux.edge.tunnel import Tunnel
 
@@ -79,7 +79,7 @@ class Downstream(Reception, Intake, Protocol):
             self._read_body(self.body, data)
             return
         if bridge is None and not self._buffer:
-            head = self._head
+            head = self._known.head
             if head is not None and data == head.raw and getattr(self.transport, "is_clear", False):
                 # The commonest case: the request before comes again, and nothing else.
                 self._start(head)
@@ -104,7 +104,7 @@ class Downstream(Reception, Intake, Protocol):
                 self._wait_for_turn()
                 return
             try:
-                head = read_request(self._buffer, self.limits, self._head, self._seen)
+                head = read_request(self._buffer, self.limits, self._known.head, self._seen)
             except ProtocolError as problem:
                 self.listener.count_error("http1", problem.kind)
                 self.refuse(None, problem)
@@ -152,6 +152,7 @@ class Downstream(Reception, Intake, Protocol):
         if self.listener.is_draining:
             self._close()
             return
+        self._book = None
         self.plane.deadlines.arm(self, now + self.limits.keepalive_timeout_s)
         if self._is_paused:
             self._resume()
@@ -385,7 +386,7 @@ class Downstream(Reception, Intake, Protocol):
         if self._is_closing:
             return
         self._is_closing = True
-        self._head = None
+        self._known = STRANGER
         self._buffer = b""
         self.body = None
         self.plane.deadlines.disarm(self)

@@ -19,6 +19,7 @@ from veloflux.edge.handshake import Secured
 from veloflux.edge.http2.connection import Http2
 from veloflux.edge.http2.knock import Knock
 from veloflux.edge.preface import Prefaced
+from veloflux.edge.reception import Book
 from veloflux.edge.relay import Relay
 from veloflux.edge.tally import Counted, increase
 from veloflux.edge.terms import Agreement, Terms
@@ -80,6 +81,7 @@ class Listener(Factory):
         rules = [(rule.host, rule.pool) for rule in model.sni]
         self.by_name = ByName(rules, model.pool) if rules else None
         self._trusted, self._access = networks(model)
+        self._book: Book = {}
 
     def remove(self) -> None:
         """Accept nobody more; who is there has some seconds for one more request."""
@@ -131,7 +133,12 @@ class Listener(Factory):
             return Secured(self, client)
         if self.model.protocol == "tcp":
             return Relay(self, client)
-        return Knock(self, client) if self.model.h2c else Downstream(self, client)
+        if self.model.h2c:
+            return Knock(self, client)
+        downstream = Downstream(self, client)
+        if not downstream.is_trusted:
+            downstream.share(self._book)
+        return downstream
 
     def build_secured(self, client: str, agreement: Agreement) -> Downstream | Http2 | Relay:
         """The protocol for a connection whose TLS handshake is through."""

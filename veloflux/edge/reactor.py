@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from twisted.internet import epollreactor
-from twisted.internet.main import CONNECTION_DONE, installReactor
+from twisted.internet.main import installReactor
 from twisted.logger import Logger
 
 from veloflux.edge.transport import Connector, Port, UnixConnector, UnixPort
@@ -30,6 +30,20 @@ class LeanReactor(epollreactor.EPollReactor):
         self._closing: list[Any] = []
         super().__init__()
 
+    def addReader(self, reader: Any) -> None:
+        fd = reader.fileno()
+        if fd in self._selectables:
+            super().addReader(reader)
+            return
+        try:
+            self._poller.register(fd, EPOLLIN)
+        except OSError:
+            # Not for epoll, perhaps, but for the stock way.
+            super().addReader(reader)
+            return
+        self._reads.add(fd)
+        self._selectables[fd] = reader
+
     def close_soon(self, transport: Any) -> None:
         """Close `transport` before the loop waits again; its protocol is told then, not now.
 
@@ -40,10 +54,21 @@ class LeanReactor(epollreactor.EPollReactor):
     def _close_all(self) -> None:
         closing, self._closing = self._closing, []
         for transport in closing:
-            if transport.unsent:
-                transport.startWriting()
-            else:
-                self._disconnectSelectable(transport, CONNECTION_DONE, False)
+            try:
+                if transport.unsent:
+                    transport.startWriting()
+                else:
+                    transport.end()
+            except Exception:  # the others are to be closed too
+                _log.failure("A connection failed as it was closed")
+
+    def forget(self, transport: Any) -> None:
+        """Watch one no more whose descriptor is closed now: that takes it out of epoll, as nobody
+        else has it (epoll(7))."""
+        fd = transport.fileno()
+        self._reads.discard(fd)
+        self._writes.discard(fd)
+        self._selectables.pop(fd, None)
 
     def doIteration(self, timeout: float | None) -> None:
         """Wait and dispatch until there is something else to do: a call is due, or one was made, or

@@ -1,14 +1,14 @@
 """From a request's head to the bridge that takes it, or the answer that refuses it: the same for
 every version of HTTP.
 
-A connection remembers what became of its last head, for most clients send the same again.
+A connection remembers what became of its last head, for most clients send the same again; and those
+that begin a connection for each request, begin like the one before.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from veloflux.core.flow import exchange
 from veloflux.core.flow.quota import Quota
-from veloflux.core.flow.stages import Stages
 from veloflux.core.flow.upload import Upload
 from veloflux.core.model.traffic import Limits
 from veloflux.core.wire import grpc, hygiene
@@ -30,21 +30,39 @@ if TYPE_CHECKING:
 Side = Any
 
 
+class Known:
+    """What became of a head that came from one peer.
+
+    `lines` are what a backend gets of its fields, `edited` what it gets by `lane`, the lane that
+    took it, and `prelude` how the request begins for any backend there; None when it is not the
+    same for all. In `version`, it may be sent again without a question.
+    """
+
+    __slots__ = ("edited", "head", "lane", "lines", "prelude", "version")
+
+    def __init__(self, head: RequestHead | None = None, lines: bytes = b"") -> None:
+        self.head = head
+        self.lines = self.edited = lines
+        self.lane: Lane | None = None
+        self.prelude: bytes | None = None
+        self.version = -1
+
+
+# Peers, and what their last connections began with.
+Book = dict[str, Known]
+MOST_PEERS = 64
+STRANGER = Known()
+
+
 class Reception:
     """What a client's connection knows of its requests."""
 
     plane: "Plane"
     limits: Limits
 
-    _head: RequestHead | None = None
-    _lines = b""
-    # The lane of the last head in this version, how the head begins for any backend there (None
-    # when it is not the same for all), and whether it may be sent again without a question.
-    _lane: Lane | None = None
-    _version = -1
-    _prelude: bytes | None = None
-    _is_plain = False
-    _edited = b""
+    _known: Known = STRANGER
+    # Until the first answer is through.
+    _book: Book | None = None
     # How the log tells who it is.
     text = ""
     # What a PROXY header said of the connection, and who sent it.
@@ -64,23 +82,26 @@ class Reception:
     def begin(self, side: Side, head: RequestHead) -> None:
         """Take a request, which is `side`'s."""
         now = self.plane.deadlines.now()
-        lane = self._lane
-        if (
-            lane is None
-            or head is not self._head
-            or self._version != self.plane.version
-            or not self._is_plain
-        ):
+        known = self._known
+        lane = known.lane
+        if lane is None or head is not known.head or known.version != self.plane.version:
             self._admit(side, head, now)
             return
         side.deadline = NEVER
         side.bridge = bridge = Bridge(side, head, lane, self.plane.next_id(), now)
-        bridge.start(lane.pool or lane.pick(self.plane.luck()), self._edited, self._prelude)
+        bridge.start(lane.pool or lane.pick(self.plane.luck()), known.edited, known.prelude)
+
+    def share(self, book: Book) -> None:
+        """Begin with what is known of the peer, and tell of it; for connections that differ in
+        nothing else."""
+        self._book = book
+        self._known = book.get(self.peer, STRANGER)
 
     def _admit(self, side: Side, head: RequestHead, now: float) -> None:
         """Find out what becomes of a request."""
-        if head is not self._head:
-            self._meet(head, self._head)
+        known = self._known
+        if head is not known.head:
+            known = self._meet(head, known)
             side.client, side.text = self.client, self.text
         fields = head.fields
         request_id = hygiene.request_id(fields) if self.is_trusted else None
@@ -121,18 +142,16 @@ class Reception:
             side.refuse(head, problem, request_id, bridge)
             return
         side.bridge = bridge
-        if lane is not self._lane:
-            self._lane = lane
-            self._prepare(head, stages, is_handshake=bridge.accept is not None)
-        self._version = self.plane.version
-        lines, prelude = self._edited, self._prelude
-        if self._head is None:
-            self._forget_head()
+        if lane is not known.lane:
+            self._prepare(known, head, lane, is_handshake=bridge.accept is not None)
+        # A trusted proxy may name each request itself.
+        if fields.length == 0 and not self.is_trusted and not stages.judges(head):
+            known.version = self.plane.version
         if side.body is None:
             side.deadline = NEVER
         else:
             side.watch_body(self.limits.body_timeout_s, now)
-        bridge.start(pool, lines, prelude)
+        bridge.start(pool, known.edited, known.prelude)
 
     def _count(self, bridge: Bridge, quota: Quota, now: float) -> None:
         """Count a request against its route's limit; raises ProtocolError when it is over it."""
@@ -146,38 +165,44 @@ class Reception:
             bridge.tally.limited += 1
             raise quota.refusal(decision)
 
-    def _meet(self, head: RequestHead, last: RequestHead | None) -> None:
+    def _meet(self, head: RequestHead, before: Known) -> Known:
         """Take note of a head that is not the one before."""
         fields = head.fields
-        self._head = head if len(head.raw) <= REMEMBERED else None
-        self._lane = None
-        if last is None or fields is not last.fields:
-            self._lines = self._lines_for(fields, fields.authority)
+        if before.head is not None and fields is before.head.fields:
+            lines = before.lines
+        else:
+            lines = self._lines_for(fields, fields.authority)
             if self.is_trusted:
                 self.client = hygiene.client_address(fields, self.peer, self.listener.trusts)
                 self.text = ""
+        known = Known(head, lines)
+        if len(head.raw) > REMEMBERED:
+            # It is too long to be kept for a comparison with the next.
+            self._known = STRANGER
+            return known
+        self._known = known
+        book = self._book
+        if book is not None:
+            if len(book) >= MOST_PEERS and self.peer not in book:
+                del book[next(iter(book))]
+            book[self.peer] = known
+        return known
 
-    def _prepare(self, head: RequestHead, stages: Stages, *, is_handshake: bool) -> None:
-        """Make what a backend gets of `head` by the route that took it."""
-        fields, lines = head.fields, self._lines
-        if head.authority != fields.authority:
-            lines = self._lines_for(fields, head.authority)
+    def _prepare(self, known: Known, head: RequestHead, lane: Lane, *, is_handshake: bool) -> None:
+        """Make what a backend gets of `head` by the lane that took it."""
+        stages, lines = lane.stages, known.lines
+        if head.authority != head.fields.authority:
+            lines = self._lines_for(head.fields, head.authority)
         if head.method == b"OPTIONS":
             lines = exchange.one_hop_less(head, lines)
         if stages.edit_request is not None:
             lines = stages.edit_request(lines)
         if is_handshake:
             lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        self._edited = lines
-        # A trusted proxy may name each request itself.
-        self._is_plain = fields.length == 0 and not self.is_trusted and not stages.judges(head)
+        known.lane = lane
+        known.edited = lines
         is_same = stages.keeps_host and head.authority
-        self._prelude = stages.prelude(head, head.authority, lines) if is_same else None
-
-    def _forget_head(self) -> None:
-        """It is too long to be kept for a comparison with the next."""
-        self._lane = self._prelude = None
-        self._lines = self._edited = b""
+        known.prelude = stages.prelude(head, head.authority, lines) if is_same else None
 
     def _lines_for(self, fields: RequestFields, authority: bytes) -> bytes:
         scheme = self.listener.scheme

@@ -6,12 +6,14 @@ producer and consumer contract is untouched.
 """
 
 import socket
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv6Address
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.internet.protocol import connectionDone
 
 from veloflux.edge.accept import AcceptAll
 
@@ -94,6 +96,10 @@ class WriteNow:
         else:
             super().loseConnection(*rest)  # type: ignore[misc]  # the next in line has it
 
+    def end(self: Any) -> None:
+        """Close a connection that has nothing to send, for a reactor that was asked to."""
+        self.reactor._disconnectSelectable(self, CONNECTION_DONE, False)
+
     def loseWriteConnection(self: Any) -> None:
         self.is_clear = False
         super().loseWriteConnection()  # type: ignore[misc]  # the next in line has it
@@ -154,6 +160,20 @@ class Server(WriteNow, tcp.Server):
         self.startReading()
         self.connected = 1
 
+    def end(self) -> None:
+        if self.producer is not None or not self.connected:
+            super().end()
+            return
+        # What `connectionLost` does, less what the closing of a descriptor does by itself.
+        reactor: Any = self.reactor
+        reactor.forget(self)
+        self.connected, self.disconnected = 0, 1
+        sock, protocol = self.socket, self.protocol
+        del self.socket, self.fileno, self.protocol
+        with suppress(OSError):
+            sock.close()
+        protocol.connectionLost(connectionDone)
+
     def __repr__(self) -> str:
         return f"<connection {self.sessionno} from {self.hostname}>"
 
@@ -179,12 +199,21 @@ class UnixClient(_Dialled, unix.Client):
     """A connection to a backend over a Unix socket."""
 
 
+class Host(NamedTuple):
+    """Where a client is: all that the factory asks of an address."""
+
+    host: str
+
+
 class Port(AcceptAll, tcp.Port):
     """Accepts without the stock port's log buffer, which it builds for each round."""
 
     transport = Server  # type: ignore[assignment]  # inferred as the stock class itself
 
     _MOST_ACCEPTS = 64
+
+    def _buildAddr(self, address: Any) -> Any:
+        return Host(address[0])
 
     def startListening(self) -> None:
         super().startListening()
@@ -204,7 +233,9 @@ class Port(AcceptAll, tcp.Port):
                     break
                 continue
             accepted += 1
-            self.serve(socket.socket(self.addressFamily, socket.SOCK_STREAM, 0, fd), address)
+            # Without what the class above it adds in Python.
+            sock = socket.SocketType(self.addressFamily, socket.SOCK_STREAM, 0, fd)
+            self.serve(sock, address)
         # The last call of a round that found nobody is saved where one comes at a time.
         self.numberAccepts = min(2 * limit, self._MOST_ACCEPTS) if accepted == limit else 1
 
