@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from veloflux.edge.transport import is_clear, unsent
+from veloflux.edge.transport import unsent
 
 # What one record holds (RFC 8446 section 5.1).
 _RECORD = 1 << 14
@@ -156,7 +156,7 @@ class Tls(Protocol):
 
     @property
     def is_clear(self) -> bool:
-        return is_clear(self.transport)
+        return getattr(self.transport, "is_clear", False)
 
     @property
     def unsent(self) -> int:
@@ -190,15 +190,16 @@ class Tls(Protocol):
     def _read(self) -> None:
         """Hand on all that has come, at once: who is told may want no more for now."""
         incoming, decrypt = self._incoming, self._decrypt
-        pieces: list[bytes] = []
+        data = b""
         problem: ssl.SSLError | None = None
         is_over = False
         try:
-            pieces.append(decrypt(_RECORD))
+            data = piece = decrypt(_RECORD)
             # OpenSSL takes no more than the record that it reads, and hands out all of that.
-            while incoming.pending and pieces[-1]:
-                pieces.append(decrypt(_RECORD))
-            is_over = not pieces[-1]
+            while incoming.pending and piece:
+                piece = decrypt(_RECORD)
+                data += piece
+            is_over = not piece
         except ssl.SSLWantReadError:
             # It may have asked for an answer.
             self._flush()
@@ -206,7 +207,6 @@ class Tls(Protocol):
             is_over = True
         except ssl.SSLError as error:
             problem = error
-        data = b"".join(pieces)
         if data:
             self.protocol.dataReceived(data)
         if problem is not None:
