@@ -92,14 +92,18 @@ def record(place: Room, peer: str, load: Load, seconds: int) -> str:
 def main() -> int:
     """Profile, and print the table; returns 1 when that was not possible."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
-    works = {name: work for name, work in WORKS.items() if work.load is not None}
+    works = {
+        name: (peer, work.load)
+        for name, work in WORKS.items()
+        for peer in work.peers[::-1]
+        if work.load is not None and peer.startswith("veloflux")
+    }
     parser.add_argument("work", nargs="?", default="http", choices=works, metavar="WORK")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--lines", action="store_true", help="of lines, not of functions")
     parser.add_argument("--stock", action="store_true", help="on Twisted's own reactor")
     chosen = parser.parse_args()
-    work = works[chosen.work]
-    peer = next(name for name in work.peers if name.startswith("veloflux"))
+    peer, load = works[chosen.work]
     allow_many_files()
     end_in_order()
     with tempfile.TemporaryDirectory(prefix="veloflux-profile-") as folder:
@@ -109,7 +113,7 @@ def main() -> int:
             os.environ["PYTHONPATH"] = os.pathsep.join(path)
         try:
             with room(Path(folder)) as place:
-                seen = record(place, peer, work.load, chosen.seconds)
+                seen = record(place, peer, load, chosen.seconds)
                 print(table(shares(seen, lines=chosen.lines)))
         except BenchError as error:
             print(error, file=sys.stderr)

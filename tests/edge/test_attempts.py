@@ -413,6 +413,11 @@ class Choice(SynchronousTestCase):
         rig.wait(0.5)
         self.assertEqual(self.burst(rig), [None] * 5)
 
+    def test_a_burst_is_not_kept_whole(self) -> None:
+        rig = Rig(self, pool={"keepalive": Keepalive(max_idle=1)})
+        endings = self.burst(rig)
+        self.assertEqual((endings.count(None), endings.count("closed")), (4, 1))
+
     def test_none_may_be_kept(self) -> None:
         rig = Rig(self, pool={"keepalive": Keepalive(max_idle=0)})
         self.assertEqual(self.burst(rig), ["closed"] * 5)

@@ -120,7 +120,10 @@ class Keepalive(Section):
     """Idle connections kept to each backend, by each worker."""
 
     max_idle: int = option(
-        256, "How many, and what a burst has opened for a second longer; 0: none.", ge=0, le=100_000
+        256,
+        "How many; up to four times as many for a second after a burst; 0: none.",
+        ge=0,
+        le=100_000,
     )
     idle_timeout: Duration = option("60s", "How long.")
 

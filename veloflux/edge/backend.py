@@ -49,7 +49,7 @@ class Backend:
         self.is_retired = False
         self.since = since
         self.cell: Cell | None = None
-        self.idle: list[Upstream] = []
+        self.idle: dict[Upstream, None] = {}
         # For HTTP/2, whose connections are shared; None for HTTP/1.1.
         self.multiplex: Multiplex | None = None
         self.answers = [0] * len(CODE_CLASSES)
@@ -143,7 +143,7 @@ class Backend:
     def close_idle(self) -> None:
         """Keep none of the connections that are kept; those that are shared end with their last
         request."""
-        for upstream in self.idle[:]:
+        for upstream in list(self.idle):
             upstream.close()
         if self.multiplex is not None:
             self.multiplex.close_idle()

@@ -77,7 +77,7 @@ class Carrier:
             backend.show()
         self.attempts += 1
         while backend.idle and self.takes_idle:
-            upstream = backend.idle.pop()
+            upstream, _ = backend.idle.popitem()
             if self.is_repeatable or not has_ended(upstream.transport):
                 self.attached(upstream, now)
                 return

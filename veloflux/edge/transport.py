@@ -273,11 +273,6 @@ class UnixConnector(unix.Connector):
         return UnixClient(self.address, self, self.reactor, self.checkPID)
 
 
-def is_clear(transport: Any) -> bool:
-    """Whether `transport` surely holds no bytes; False where only `unsent` can tell."""
-    return getattr(transport, "is_clear", False)
-
-
 def unsent(transport: Any) -> int:
     """Bytes `transport` still holds, one of ours or a stock one."""
     count: int | None = getattr(transport, "unsent", None)

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from veloflux.edge.bridge import Bridge
     from veloflux.edge.mirror import Copy
 
-# Seconds for which a connection is kept that is one too many: load comes in bursts, and to open
-# another for the next of them costs more than the request.
-SURPLUS_S = 1.0
+# Seconds for which a connection is kept that is one too many, and up to how many times as many as
+# may stay: load comes in bursts, and to open another for the next costs more than the request.
+_SURPLUS_S = 1.0
+_SURPLUS = 4
 # Interim answers to one request: RFC 9110 section 15.2 sets no bound, and a flood is of no use.
 _MAX_INTERIM = 16
 
@@ -137,14 +138,15 @@ class Upstream(Protocol, Timed):
         self.has_served = True
         self.is_answering = False
         self._interim = 0
-        if self.is_private or backend.is_retired or not pool.max_idle:
+        count = len(idle)
+        if self.is_private or backend.is_retired or count >= _SURPLUS * pool.max_idle:
             self.transport.loseConnection()
             return
         # The last is taken first: a load that stays uses those that are too many, one that sinks
         # loses them.
-        is_surplus = len(idle) >= pool.max_idle
-        idle.append(self)
-        self.deadlines.arm(self, now + (SURPLUS_S if is_surplus else pool.idle_timeout_s))
+        idle[self] = None
+        timeout_s = pool.idle_timeout_s if count < pool.max_idle else _SURPLUS_S
+        self.deadlines.arm(self, now + timeout_s)
 
     def become_tunnel(self, tunnel: Tunnel) -> None:
         """From now on bytes go to `tunnel`, unread and without a question per read."""
@@ -199,8 +201,7 @@ class Upstream(Protocol, Timed):
 
     def _forget(self) -> None:
         self.deadlines.disarm(self)
-        if self in self.backend.idle:
-            self.backend.idle.remove(self)
+        self.backend.idle.pop(self, None)
 
     def _read_head(self, bridge: "Bridge | Copy", data: bytes) -> None:
         seen = len(self._buffer)
