@@ -1,5 +1,6 @@
 """The `veloflux` command against a real daemon: what a script and a person see."""
 
+import contextlib
 import json
 import os
 import pty
@@ -12,9 +13,11 @@ from typing import Any
 import yaml
 
 from tests.command.test_local import run
-from tests.support.case import SystemTestCase, settings
-from tests.support.daemon import Daemon
+from tests.control.api.client import basic
+from tests.support.case import Running, SystemTestCase, settings
+from tests.support.daemon import PATIENCE_S, Daemon, wait_for
 from veloflux.command import exits
+from veloflux.command.daemon import Daemon as Client
 
 
 class Case(SystemTestCase):
@@ -188,6 +191,24 @@ class Changing(Case):
         self.ok("enable", row["id"])
         self.assertTrue(self.rows()[address]["enabled"])
 
+    def test_who_waits_for_a_drain_is_told_that_somebody_ends_it(self) -> None:
+        for held in self.backends:
+            self.addCleanup(held.release.set)
+        clients = [Running(lambda: self.get(self.daemon_.port(), "/held")) for _ in self.backends]
+        for held in self.backends:
+            self.assertTrue(held.arrived.acquire(timeout=PATIENCE_S))
+        address = self.backends[0].address
+        drain = f"/api/backends/{self.rows()[address]['id']}/drain"
+        for verb, path in ((("drain", address), drain), (("rest",), "/api/system/drain")):
+            ending = Running(lambda path=path: self.end_a_drain(path))
+            status, out, err = self.call(*verb, "--wait", "--yes")
+            ending.result()
+            self.assertEqual((status, out), (exits.CONFLICT, ""), err)
+            self.assertIn("has ended the drain", err)
+        for held in self.backends:
+            held.release.set()
+        self.assertEqual({each.result()[0] for each in clients}, {200})
+
     def test_the_daemon_rests_and_wakes(self) -> None:
         rested = self.json("rest", "--deadline", "30s", "--wait", "--yes")
         self.assertEqual((rested["state"], rested["workers"]), ("drained", 0))
@@ -201,7 +222,14 @@ class Changing(Case):
         self.assertEqual(self.json("wake")["state"], "serving")
         self.assertEqual(self.get(self.daemon_.port())[0], 200)
         self.ok("weight", self.backends[0].address, "7")
-        self.assertEqual(self.call("wake")[0], exits.NOT_THERE)
+        self.assertEqual(self.call("wake")[0], exits.CONFLICT)
+
+    def end_a_drain(self, path: str) -> None:
+        """Wait until there is one, and end it, as somebody else."""
+        by = basic("admin", self.secret.read_text().strip())
+        with contextlib.closing(Client(f"http://{self.daemon_.admin}", by)) as client:
+            wait_for("draining", lambda: client.ask("GET", path, None, {})["state"] == "draining")
+            client.ask("DELETE", path, None, {})
 
     def rows(self) -> dict[str, Any]:
         return {row["address"]: row for row in self.json("backends")}

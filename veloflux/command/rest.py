@@ -8,10 +8,20 @@ import click
 
 from veloflux.command.asking import asks, output, print_pairs, show
 from veloflux.command.daemon import Daemon
+from veloflux.command.exits import CONFLICT, CommandError
 from veloflux.command.revisions import confirmed
 
 _PATH = "/api/system/drain"
 _LOOK_S = 1.0
+
+
+def look_again(daemon: Daemon, path: str) -> dict[str, Any]:
+    """See in a moment how far the drain at this path is; raises CommandError when it was ended."""
+    time.sleep(_LOOK_S)
+    found: dict[str, Any] = daemon.get(path)
+    if found["state"] == "serving":
+        raise CommandError("somebody has ended the drain before it was through", CONFLICT)
+    return found
 
 
 @click.command(
@@ -37,8 +47,7 @@ def rest(daemon: Daemon, deadline: str | None, wait: bool, yes: bool, form: str)
     body = None if deadline is None else {"deadline": deadline}
     found: dict[str, Any] = daemon.post(_PATH, body)
     while wait and found["state"] == "draining":
-        time.sleep(_LOOK_S)
-        found = daemon.get(_PATH)
+        found = look_again(daemon, _PATH)
     show(found, form, lambda: print_pairs(found.items()))
 
 

@@ -45,7 +45,7 @@ class DrainTests(ApiTestCase):
         self.assertEqual(self.ask(200, "GET", PATH), began)
 
     def test_there_may_be_nothing_to_cancel(self) -> None:
-        self.ask(404, "DELETE", PATH)
+        self.ask(409, "DELETE", PATH)
 
     def test_it_drains_on_when_it_cannot_come_back(self) -> None:
         began = self.ask(200, "POST", PATH)

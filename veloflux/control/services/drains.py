@@ -7,7 +7,7 @@ drain that is cancelled, also after a restart, brings it back as it was.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -24,7 +24,8 @@ from veloflux.control.services.configuration.edits import (
     update_backend,
 )
 from veloflux.control.services.configuration.revisions import Revision
-from veloflux.control.services.errors import NotFoundError, Refusal
+from veloflux.control.services.errors import ConflictError, NotFoundError, Refusal
+from veloflux.control.services.moments import moment
 from veloflux.control.store.store import Delete, Put, Store
 
 KIND = "drain"
@@ -41,13 +42,16 @@ class Drain(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a drain is: `inflight` requests and relayed connections are left."""
+    """How far a drain is: `inflight` requests and relayed connections are left.
+
+    Without a drain there is no `began_at`.
+    """
 
     backend: str
-    state: Literal["draining", "drained", "disabled"]
+    state: Literal["serving", "draining", "drained", "disabled"]
     inflight: int
     connections: int
-    began_at: datetime
+    began_at: datetime | None
     deadline: datetime | None
 
 
@@ -86,17 +90,25 @@ class Drains:
         self._timers.clear()
 
     def progress(self, backend: str, inflight: int, connections: int) -> Progress:
-        """Say how far one is; raises NotFoundError when it does not drain."""
-        drain = self._of(backend)
-        i, k = find_backend(self._configuration.current().document, backend)
-        model = _at(self._configuration.current().document, i, k)
+        """Say how far one is; raises NotFoundError when there is no such backend."""
+        document = self._configuration.current().document
+        model = _at(document, *find_backend(document, backend))
+        drain = self._drains.get(backend)
+        state: Literal["serving", "draining", "drained", "disabled"]
+        if not model.get("enabled", True):
+            state = "disabled"
+        elif drain is None:
+            state = "serving"
+        else:
+            state = "draining" if inflight else "drained"
+        began_at, ends_at = (None, None) if drain is None else (drain.began_at, drain.ends_at)
         return Progress(
             backend,
-            "disabled" if not model.get("enabled", True) else "draining" if inflight else "drained",
+            state,
             inflight,
             connections,
-            datetime.fromtimestamp(drain.began_at, UTC),
-            None if drain.ends_at is None else datetime.fromtimestamp(drain.ends_at, UTC),
+            None if began_at is None else moment(began_at),
+            None if ends_at is None else moment(ends_at),
         )
 
     async def begin(self, backend: str, deadline_s: float | None, author: Author) -> Outcome:
@@ -124,7 +136,10 @@ class Drains:
 
     async def cancel(self, backend: str, author: Author) -> Outcome:
         """Bring one back as it was; raises Refusal."""
-        drain = self._of(backend)
+        find_backend(self._configuration.current().document, backend)
+        drain = self._drains.get(backend)
+        if drain is None:
+            raise ConflictError("This backend does not drain.")
         outcome = await self._configuration.change(
             update_backend(backend, {"weight": drain.weight, "enabled": True}),
             author,
@@ -133,12 +148,6 @@ class Drains:
         )
         self._forget(backend)
         return outcome
-
-    def _of(self, backend: str) -> Drain:
-        if backend not in self._drains:
-            find_backend(self._configuration.current().document, backend)
-            raise NotFoundError("This backend does not drain.")
-        return self._drains[backend]
 
     def _arm(self, drain: Drain) -> None:
         self._disarm(drain.backend)

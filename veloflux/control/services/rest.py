@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from twisted.logger import Logger
 
-from veloflux.control.services.errors import ConflictError, NotFoundError, UnavailableError
+from veloflux.control.services.errors import ConflictError, UnavailableError
 from veloflux.control.services.moments import moment
 from veloflux.fleet.bind import ListenError
 from veloflux.fleet.messages import DRAIN_DEADLINE_S
@@ -88,9 +88,9 @@ class Rest:
         )
 
     async def cancel(self) -> None:
-        """Serve again; raises NotFoundError when it does, UnavailableError when it cannot."""
+        """Serve again; raises ConflictError when it does, UnavailableError when it cannot."""
         if self._times is None:
-            raise NotFoundError("The daemon does not drain.")
+            raise ConflictError("The daemon does not drain.")
         try:
             await self._turns.wake()
         except (ListenError, RolloutError) as error:

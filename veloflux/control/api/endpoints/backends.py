@@ -118,7 +118,7 @@ async def drain(asked: Asked, id: str, query: Why, body: Draining | None) -> Pro
 
 
 async def get_drain(asked: Asked, id: str) -> Progress:
-    """Show how far a drain is."""
+    """Show whether a backend takes requests, and how far a drain is."""
     return await _progress(asked, id)
 
 

@@ -176,7 +176,7 @@ ROWS = (
     Endpoint("GET", "/api/system/info", SIGNED_IN, info, problems=(503,)),
     Endpoint("POST", "/api/system/drain", "system:admin", drain, problems=(409,)),
     Endpoint("GET", "/api/system/drain", "system:admin", get_drain),
-    Endpoint("DELETE", "/api/system/drain", "system:admin", cancel_drain, problems=(404, 503)),
+    Endpoint("DELETE", "/api/system/drain", "system:admin", cancel_drain, problems=(409, 503)),
     Endpoint("GET", "/api/cluster", "cluster:read", nodes),
     Endpoint("GET", "/api/cluster/info", "cluster:read", nodes),
 )
