@@ -2,6 +2,7 @@
 
 import errno
 import signal
+from typing import Any
 
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.trial.unittest import SynchronousTestCase
@@ -30,12 +31,14 @@ class Starved:
     def __init__(self, failures: int) -> None:
         self._failures = failures
         self.rows: list[str] = []
+        self.children: list[Any] = []
 
     def spawnProcess(self, child: object, program: str, argv: list[str], **_: object) -> None:
         if self._failures:
             self._failures -= 1
             raise OSError(errno.EAGAIN, "no process left")
         self.rows.append(argv[-1])
+        self.children.append(child)
 
     def adoptStreamConnection(self, *_: object) -> None:
         """The channel is of no interest here."""
@@ -50,4 +53,6 @@ class Rows(SynchronousTestCase):
             self.assertRaises(OSError, processes.spawn, 0, lambda _: None, lambda _: None)
         for _ in range(2):
             processes.spawn(0, lambda _: None, lambda _: None)
+        for child in reactor.children:
+            self.addCleanup(child._on_exit, "")
         self.assertEqual(reactor.rows, ["0", "1"])

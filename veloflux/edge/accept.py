@@ -12,9 +12,12 @@ import resource
 import sys
 from contextlib import suppress
 from socket import SocketType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
+
+if TYPE_CHECKING:
+    from veloflux.edge.spread import Spread
 
 # Clients taken in one turn of the loop: who is connected has a claim to it too.
 AT_ONCE = 64
@@ -60,6 +63,10 @@ class AcceptAll:
     """Mixed in before a `tcp.Port`, whose factory hears by `refused(count)` of those for whom there
     was no descriptor."""
 
+    # Who may give clients to other workers, and how they know this port.
+    spread: "Spread | None" = None
+    name = b""
+
     def startListening(self: Any) -> None:
         _reserve.fill()
         super().startListening()  # type: ignore[misc]  # the next in line has it
@@ -74,7 +81,14 @@ class AcceptAll:
                 if self.is_short(error):
                     return
             else:
-                self.serve(sock, address)
+                self.place(sock, address)
+
+    def place(self: Any, sock: SocketType, address: Any) -> None:
+        """Serve a client here, unless another worker does."""
+        if self.spread is not None and self.spread.gives(sock, self.name):
+            sock.close()
+        else:
+            self.serve(sock, address)
 
     def serve(self: Any, sock: SocketType, address: Any) -> None:
         """Connect a client's socket to what the factory builds."""

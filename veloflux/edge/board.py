@@ -10,7 +10,11 @@ import os
 from typing import NamedTuple
 
 # Sparse: only what is written to takes memory.
-CELLS = 16_384
+CELLS = 16_382
+# Two more cells of each row are about the worker itself: see `veloflux.edge.spread`.
+ROOM = CELLS
+VERSION = CELLS + 1
+_WIDTH = CELLS + 2
 ROWS = 512
 _BYTES = 4
 
@@ -22,8 +26,8 @@ class Cell:
 
     def __init__(self, cells: memoryview, row: int, cell: int, rows: int) -> None:
         self._cells = cells
-        self._at = row * CELLS + cell
-        self._column = cells[cell : rows * CELLS : CELLS]
+        self._at = row * _WIDTH + cell
+        self._column = cells[cell : rows * _WIDTH : _WIDTH]
 
     def put(self, count: int) -> None:
         self._cells[self._at] = count
@@ -32,21 +36,25 @@ class Cell:
         """The sum over all workers."""
         return sum(self._column)
 
+    def each(self) -> list[int]:
+        """By row, every worker's."""
+        return self._column.tolist()
+
 
 class Board:
     """One worker's view of the table; `row` is its own."""
 
     def __init__(self, fd: int, row: int) -> None:
         """Map the memory behind `fd`, which is the caller's still. Raises OSError."""
-        self._cells = memoryview(mmap.mmap(fd, ROWS * CELLS * _BYTES)).cast("i")
-        self._row = row
+        self._cells = memoryview(mmap.mmap(fd, ROWS * _WIDTH * _BYTES)).cast("i")
+        self.row = row
 
     def cell(self, number: int, workers: int) -> Cell:
         """The cell of that number, among `workers`.
 
         A worker that leaves and its successor have rows at the same time, hence twice as many.
         """
-        return Cell(self._cells, self._row, number, min(2 * workers, ROWS))
+        return Cell(self._cells, self.row, number, min(2 * workers, ROWS))
 
 
 class Rows(NamedTuple):
@@ -60,8 +68,8 @@ class Rows(NamedTuple):
     def create(cls) -> "Rows":
         """Make an empty table in memory that has no name. Raises OSError."""
         fd = os.memfd_create("veloflux-board", os.MFD_CLOEXEC)
-        os.ftruncate(fd, ROWS * CELLS * _BYTES)
-        return cls(fd, memoryview(mmap.mmap(fd, ROWS * CELLS * _BYTES)).cast("i"), set())
+        os.ftruncate(fd, ROWS * _WIDTH * _BYTES)
+        return cls(fd, memoryview(mmap.mmap(fd, ROWS * _WIDTH * _BYTES)).cast("i"), set())
 
     def take(self) -> int:
         """A row for a new worker, the lowest that is free; the last is shared by any more."""
@@ -72,4 +80,5 @@ class Rows(NamedTuple):
     def free(self, row: int) -> None:
         """Its worker is gone, and does nothing any more."""
         self.taken.discard(row)
-        self.cells[row * CELLS : (row + 1) * CELLS] = memoryview(bytes(CELLS * _BYTES)).cast("i")
+        blank = memoryview(bytes(_WIDTH * _BYTES)).cast("i")
+        self.cells[row * _WIDTH : (row + 1) * _WIDTH] = blank

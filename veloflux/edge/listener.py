@@ -21,7 +21,7 @@ from veloflux.edge.http2.knock import Knock
 from veloflux.edge.preface import Prefaced
 from veloflux.edge.reception import Book
 from veloflux.edge.relay import Relay
-from veloflux.edge.tally import Counted, increase
+from veloflux.edge.tally import Counted, gauge, increase
 from veloflux.edge.terms import Agreement, Terms
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Listener(Factory):
         return None
 
     def take(self) -> Counted:
-        """What was counted since the last time."""
+        """What was counted since the last time, and who is there now."""
         name = self.name
         yield from increase(metrics.CONNECTIONS_ACCEPTED, (name,), self.accepted - self._taken)
         self._taken = self.accepted
@@ -192,6 +192,7 @@ class Listener(Factory):
             yield from increase(metrics.CONNECTIONS_REJECTED, (name, reason), count)
         for (protocol, kind), count in self.errors.items():
             yield from increase(metrics.PROTOCOL_ERRORS, (name, protocol, kind), count)
+        yield gauge(metrics.CONNECTIONS, ("downstream", name), len(self.connections))
         yield from increase(metrics.TCP_BYTES, (name, "in"), self.bytes_in)
         yield from increase(metrics.TCP_BYTES, (name, "out"), self.bytes_out)
         self.rejected.clear()

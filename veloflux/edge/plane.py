@@ -26,7 +26,7 @@ from veloflux.edge.mirror import Copy
 from veloflux.edge.outcome import Outcome
 from veloflux.edge.pool import Pool
 from veloflux.edge.tail import Log, Tail
-from veloflux.edge.tally import Counted, increase
+from veloflux.edge.tally import Counted, gauge, increase
 from veloflux.edge.trust import Trusts
 
 LOG_FLUSH_S = 0.5
@@ -150,18 +150,22 @@ class Plane:
             )
 
     def take(self) -> Counted:
-        """What was counted since the last time, listeners apart."""
+        """What was counted since the last time, and what is under way, listeners apart."""
         counted, self.counted = self.counted[:_ROUTES_AT_ONCE], self.counted[_ROUTES_AT_ONCE:]
         for tally in counted:
             yield from tally.take()
         statuses, self.statuses = self.statuses, [0] * _STATUSES
         for status in filter(statuses.__getitem__, range(_STATUSES)):
             yield Sample(metrics.HTTP_RESPONSES.name, (str(status),), statuses[status])
+        upstream = 0
         for pool in self.pools.values():
             yield from pool.take()
+            yield from pool.gauges()
             for backend in pool.backends.values():
                 yield from backend.take()
+                upstream += backend.connections
             pool.look()
+        yield gauge(metrics.CONNECTIONS, ("upstream", ""), upstream)
         for backend in self.retired:
             yield from backend.take()
         self.retired = [backend for backend in self.retired if backend.inflight]

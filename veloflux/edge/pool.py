@@ -23,7 +23,7 @@ from veloflux.edge.deadlines import NEVER, Deadlines, Timed
 from veloflux.edge.judge import Judge
 from veloflux.edge.queue import Queue
 from veloflux.edge.sticky import Sticky
-from veloflux.edge.tally import Counted, increase
+from veloflux.edge.tally import Counted, gauge, increase
 from veloflux.edge.trust import Trust, Trusts
 
 # For a pool that says nothing of how many may wait.
@@ -210,6 +210,16 @@ class Pool(Timed):
         yield from increase(metrics.RETRY_BUDGET_EXHAUSTED, (self.name,), self._exhausted)
         self._exhausted = 0
         yield from self.judge.take()
+
+    def gauges(self) -> Counted:
+        """How it is now, its backends included."""
+        if self.breaker is not None:
+            is_open = self.breaker.state != "closed"
+            yield gauge(metrics.UPSTREAM_BREAKER, (self.name,), is_open)
+        if self.queue is not None:
+            yield gauge(metrics.UPSTREAM_QUEUE, (self.name,), len(self.queue))
+        for backend in self.backends.values():
+            yield gauge(metrics.UPSTREAM_INFLIGHT, (self.name, backend.name), backend.inflight)
 
     def retire(self) -> list[Backend]:
         """Retire all backends, and return them."""

@@ -37,8 +37,9 @@ from veloflux.edge.listener import Listener, networks
 from veloflux.edge.plane import Plane
 from veloflux.edge.pool import Pool, rehearsal
 from veloflux.edge.report import reports
+from veloflux.edge.spread import Spread
 from veloflux.edge.tail import Tail
-from veloflux.edge.tally import distribution, gauge
+from veloflux.edge.tally import distribution
 from veloflux.edge.terms import Terms, terms
 
 LAG_SAMPLE_S = 0.25
@@ -89,6 +90,7 @@ class Service:
         prefix = b"%x%b" % (worker, secrets.token_hex(6).encode("ascii"))
         self._plane = Plane(reactor, wall, self._luck.random, prefix, debts)
         self._plane.board = board
+        self._spread = Spread(self._plane, board)
         self._prepared: Prepared | None = None
         self._tickets = b""
         self._descriptors: dict[str, int] = {}
@@ -221,6 +223,10 @@ class Service:
             if listener.terms is not None:
                 listener.terms.share_tickets(secret)
 
+    def meet(self, row: int, door: int) -> None:
+        """Own a descriptor by which connections go to another worker, or come here."""
+        self._spread.meet(row, door)
+
     def reopen(self) -> None:
         """Open the log file anew."""
         if self._plane.log is not None:
@@ -244,6 +250,7 @@ class Service:
         """Take who already waits, accept nobody more, let go of idle connections; the others get
         `Connection: close` with their answer."""
         self._plane.is_draining = True
+        self._spread.retire()
         for address in list(self._ports):
             self._stop_port(address)
         for listener in chain(self._listeners.values(), self._leaving):
@@ -256,7 +263,7 @@ class Service:
 
     def tally(self) -> Tally:
         """Increases since the last call, of some hundred routes at most, and gauges."""
-        taken = [*self._gone, *self._plane.take(), *self._gauges()]
+        taken = [*self._gone, *self._plane.take()]
         for listener in chain(self._listeners.values(), self._leaving):
             taken.extend(listener.take())
         taken.extend(distribution(metrics.REACTOR_LAG, (), self._lag))
@@ -266,23 +273,6 @@ class Service:
             tuple(each for each in taken if isinstance(each, Sample)),
             tuple(each for each in taken if isinstance(each, Distribution)),
         )
-
-    def _gauges(self) -> Iterator[Sample]:
-        upstream = 0
-        for pool in self._plane.pools.values():
-            if pool.breaker is not None:
-                is_open = pool.breaker.state != "closed"
-                yield gauge(metrics.UPSTREAM_BREAKER, (pool.name,), is_open)
-            if pool.queue is not None:
-                yield gauge(metrics.UPSTREAM_QUEUE, (pool.name,), len(pool.queue))
-            for backend in pool.backends.values():
-                upstream += backend.connections
-                labels = (pool.name, backend.name)
-                yield gauge(metrics.UPSTREAM_INFLIGHT, labels, backend.inflight)
-        yield gauge(metrics.CONNECTIONS, ("upstream", ""), upstream)
-        for listener in chain(self._listeners.values(), self._leaving):
-            labels = ("downstream", listener.name)
-            yield gauge(metrics.CONNECTIONS, labels, len(listener.connections))
 
     def cut(self) -> None:
         """End the connections that have not ended by themselves; their lines are still written."""
@@ -296,6 +286,7 @@ class Service:
         """Abort every connection and release what is owned."""
         for address in list(self._ports):
             self._ports.pop(address).stopListening()
+        self._spread.close()
         for fd in self._descriptors.values():
             os.close(fd)
         self._descriptors.clear()
@@ -322,6 +313,7 @@ class Service:
 
     def _listen_as(self, snapshot: Snapshot, secrecy: dict[str, Terms | None]) -> None:
         """Open the ports that are new, close those that are gone."""
+        self._spread.retire()
         before, self._listeners = self._listeners, {}
         for model in snapshot.listeners:
             address = str(model.address)
@@ -345,13 +337,16 @@ class Service:
             self._leaving.append(listener)
         for address in list(self._descriptors):
             os.close(self._descriptors.pop(address))
+        self._spread.configure(self._ports)
 
     def _open_port(self, address: str, listener: Listener) -> Any:
         fd = self._descriptors.pop(address)
         with socket.socket(fileno=fd) as listening:
             listening.setblocking(False)
             # The port has a descriptor of its own from here on.
-            return self._reactor.adoptStreamPort(fd, listening.family, listener)
+            port = self._reactor.adoptStreamPort(fd, listening.family, listener)
+        port.name = address.encode()
+        return port
 
     def _stop_port(self, address: str) -> None:
         port = self._ports.pop(address)
@@ -397,4 +392,5 @@ class Service:
         if self._due:
             self._lag.observe(max(0.0, now - self._due))
         self._due = now + LAG_SAMPLE_S
+        self._spread.look(LAG_SAMPLE_S)
         del self._waste[-_WASTE_FREED:]

@@ -221,6 +221,7 @@ class Port(AcceptAll, tcp.Port):
 
     def doRead(self) -> None:
         accept = self.socket._accept  # type: ignore[union-attr]  # accept() makes enums
+        serve = self.serve if self.spread is None else self.place
         limit = self.numberAccepts
         accepted = 0
         while accepted < limit:
@@ -235,7 +236,7 @@ class Port(AcceptAll, tcp.Port):
             accepted += 1
             # Without what the class above it adds in Python.
             sock = socket.SocketType(self.addressFamily, socket.SOCK_STREAM, 0, fd)
-            self.serve(sock, address)
+            serve(sock, address)
         # The last call of a round that found nobody is saved where one comes at a time.
         self.numberAccepts = min(2 * limit, self._MOST_ACCEPTS) if accepted == limit else 1
 

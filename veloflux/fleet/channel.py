@@ -24,7 +24,7 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from veloflux.fleet.messages import Down, Listen, Message, Up, encode
+from veloflux.fleet.messages import Door, Down, Listen, Message, Up, encode
 
 # A worker's descriptors: for its end, for the board, and for what clients owe their limits.
 CHANNEL_FD = 3
@@ -81,9 +81,9 @@ class Channel(Int32StringReceiver, Generic[_Heard]):
             self._abort()
             return
         descriptor = None
-        if isinstance(message, Listen):
+        if isinstance(message, Listen | Door):
             if not self._descriptors:
-                self._log.error("no descriptor came for {address}", address=message.address)
+                self._log.error("no descriptor came for {message}", message=message)
                 self._abort()
                 return
             descriptor = self._descriptors.popleft()

@@ -33,6 +33,7 @@ from veloflux.fleet.messages import (
     Ask,
     Commit,
     Counted,
+    Door,
     Down,
     Drain,
     Drained,
@@ -77,6 +78,9 @@ class DataPlane(Protocol):
 
     def listen(self, address: str, fd: int) -> None:
         """Own a listening descriptor, for the commit that needs it."""
+
+    def meet(self, row: int, door: int) -> None:
+        """Own the descriptor by which connections go to the worker with this row, or come here."""
 
     def prepare(self, snapshot: Snapshot) -> Iterator[None]:
         """Build what a snapshot needs, in steps; raises ValueError with the reason it cannot."""
@@ -171,6 +175,9 @@ class Child:
             case Listen(address=address):
                 assert descriptor is not None
                 self._plane.listen(address, descriptor)
+            case Door(row=row):
+                assert descriptor is not None
+                self._plane.meet(row, descriptor)
             case Routes(routes=routes):
                 # All that is made from here on is to stay: collections would walk it for nothing.
                 gc.disable()

@@ -28,6 +28,13 @@ class Listen(Message, frozen=True, tag=True):
     address: str
 
 
+class Door(Message, frozen=True, tag=True):
+    """The descriptor that travels with this leads to the worker with that row of the board; when it
+    is the worker's own row, it is where others come from."""
+
+    row: int
+
+
 class Routes(Message, frozen=True, tag=True):
     """The next routes of the snapshot that is about to be prepared.
 
@@ -176,6 +183,7 @@ class Drained(Message, frozen=True, tag=True):
 
 Down: TypeAlias = (
     Listen
+    | Door
     | Routes
     | Prepare
     | Commit

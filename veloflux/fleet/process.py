@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from veloflux.edge import ledger
 from veloflux.edge.board import Rows
 from veloflux.fleet.channel import BOARD_FD, CHANNEL_FD, LEDGER_FD, Channel, adopt
+from veloflux.fleet.doors import Doors
 from veloflux.fleet.messages import Down, Up, read_up
 from veloflux.logs import Relay
 
@@ -65,6 +66,7 @@ class Processes:
         # Lives as long as the process.
         self._rows: Rows | None = None
         self._ledger = -1
+        self._doors = Doors()
 
     def spawn(
         self, worker: int, on_message: Callable[[Up], None], on_exit: Callable[[str], None]
@@ -78,6 +80,7 @@ class Processes:
             return self._start(worker, row, rows, on_message, on_exit)
         except OSError:
             rows.free(row)
+            self._doors.left(row)
             raise
 
     def _start(
@@ -90,8 +93,10 @@ class Processes:
     ) -> "_Child":
         def gone(why: str) -> None:
             rows.free(row)
+            self._doors.left(row)
             on_exit(why)
 
+        self._doors.make(row)
         child = _Child(self._reactor, worker, on_message, gone)
         ours, theirs = socket.socketpair()
         with ours, theirs, open(os.devnull, "rb") as nothing:
@@ -110,6 +115,7 @@ class Processes:
                 },
             )
             adopt(self._reactor, ours.fileno(), child.channel)
+        self._doors.open(row, child.send)
         return child
 
 
