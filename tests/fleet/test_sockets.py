@@ -1,5 +1,6 @@
 """Real sockets on the loopback: bound, shared, refused, closed."""
 
+import contextlib
 import os
 import socket
 import tempfile
@@ -39,6 +40,16 @@ class Case(SynchronousTestCase):
         self.addCleanup(other.close)
         other.listen()
         return Address("127.0.0.1", other.getsockname()[1])
+
+
+def accept_all(listening: socket.socket) -> int:
+    """How many wait."""
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            listening.accept()[0].close()
+            count += 1
+    return count
 
 
 class TcpTests(Case):
@@ -110,6 +121,34 @@ class TcpTests(Case):
         self.assertEqual(last.getsockname()[1], self.sockets.actual(LOCAL).port)
         self.sockets.retain([LOCAL], 2)
         self.assertEqual(last.fileno(), -1)
+
+    def test_those_that_are_to_go_get_no_more_connections(self) -> None:
+        self.sockets.bind([LOCAL], 3)
+        self.sockets.listen()
+        self.assertEqual(sum(self.arrivals(3)), 60)
+        self.sockets.narrow(2)
+        counts = self.arrivals(3)
+        self.assertEqual(counts[2], 0)
+        self.assertTrue(all(counts[:2]), counts)
+        self.sockets.retain([LOCAL], 2)
+        self.assertEqual(sum(self.arrivals(2)), 60)
+
+    def test_one_that_is_new_gets_connections(self) -> None:
+        self.sockets.bind([LOCAL], 3)
+        self.sockets.listen()
+        self.sockets.narrow(1)
+        self.sockets.retain([LOCAL], 1)
+        self.sockets.bind([LOCAL], 2)
+        self.sockets.listen()
+        self.assertTrue(all(self.arrivals(2)))
+
+    def arrivals(self, workers: int) -> list[int]:
+        """How many of sixty connections each worker's socket gets."""
+        port = self.sockets.actual(LOCAL).port
+        callers = [socket.create_connection((LOCAL.host, port), 5) for _ in range(60)]
+        for caller in callers:
+            caller.close()
+        return [accept_all(self.sockets.of(LOCAL, worker)) for worker in range(workers)]
 
     def test_an_address_may_grow_to_cover_one_we_hold(self) -> None:
         """From 127.0.0.1:p to 0.0.0.0:p by a reload: both are ours for a moment."""

@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from veloflux.core.model.address import Address
 from veloflux.fleet.bind import ListenError, bind, explain
+from veloflux.fleet.narrowing import narrow, widen
 
 # The kernel lowers it to net.core.somaxconn.
 BACKLOG = 65_535
@@ -67,7 +68,16 @@ class Sockets:
                     shut(other)
                 why = explain(address, error)
                 raise ListenError(f"cannot listen on {address}: {why}") from error
+            if not address.path:
+                widen(sock)
         return [sock for _, sock in silent]
+
+    def narrow(self, workers: int) -> None:
+        """Lead no more connections to the sockets of any other workers than the first so many, so
+        that none waits there when they are closed."""
+        for address, socks in self._by_address.items():
+            if not address.path and len(socks) > workers:
+                narrow(socks[0], workers)
 
     def retain(self, addresses: Iterable[Address], workers: int) -> None:
         """Close every socket but those."""

@@ -286,6 +286,7 @@ class Supervisor:
             if worker not in prepared:
                 worker.prepare(snapshot)  # it started meanwhile
             self._commit_to(worker, snapshot)
+        self._sockets.narrow(workers)
         self._crew.resize(workers)
         self._crew.hurry()
         for worker in (await ballot.closed).silent:
