@@ -28,7 +28,7 @@ def receive(door: socket.socket) -> tuple[str, int | None]:
 
 
 class Door(FileDescriptor):
-    """Serves what comes in by the port that `port_at` has for its address, None for none.
+    """Takes what comes in to the port that `port_at` has for its address, None for none.
 
     `on_taken` is called after each.
     """
@@ -75,7 +75,8 @@ class Door(FileDescriptor):
             # Gone already.
             sock.close()
             return
-        port.serve(sock, address)
+        # It may go on: whoever gave it did not know what waited here.
+        port.place(sock, address)
         self._on_taken()
 
     def close(self) -> None:

@@ -1,9 +1,9 @@
 """The listening sockets: bound by the supervisor, one per worker and address, and kept open.
 
 The kernel spreads connections over sockets that share an address by SO_REUSEPORT, so each worker
-has its own and none wakes in vain. As the supervisor keeps them open, connections that wait for a
-worker that died are served by its successor. Unix sockets cannot be shared so; there is one for
-all workers.
+has its own and none wakes in vain; workers make that even (`veloflux.edge.spread`). As the
+supervisor keeps them open, connections that wait for a worker that died are served by its
+successor. Unix sockets cannot be shared so; there is one for all workers.
 
 Binding and listening are two steps. A socket is bound, and an occupied port noticed, before any
 worker hears of it; it listens only when the configuration that asks for it is decided. A bound
