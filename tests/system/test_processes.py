@@ -118,8 +118,8 @@ class StartTests(Case):
                 for link in Path(f"/proc/{worker}/fd").iterdir()
                 if "socket" in os.readlink(link)
             ]
-            # The channel and its own listening socket.
-            self.assertEqual(len(listening), 2)
+            # The channel, its own listening socket, its own door and the other's.
+            self.assertEqual(len(listening), 4)
 
     def test_serves_a_unix_socket(self) -> None:
         """One for all workers: it outlives each of them, and goes with its listener."""

@@ -79,7 +79,7 @@ class Daemon(Service):
         self._signals = Signals(
             reactor, stop=self._asked_to_stop, reload=self._reload, reopen=self._reopen
         )
-        self._asked_at = 0.0
+        self._asked_at: float | None = None
         self._has_started = False
         self._is_stopping = False
         rollout.on_applied.append(self._applied)
@@ -149,6 +149,7 @@ class Daemon(Service):
         else:
             self._log.failure("cannot start", failure)
         self._fail()
+        self._is_stopping = True
         self._reactor.stop()
 
     def _applied(self, node: Node) -> None:
@@ -159,11 +160,14 @@ class Daemon(Service):
         gc.freeze()
 
     def _asked_to_stop(self) -> None:
-        if not self._is_stopping:
-            self._asked_at = self._reactor.seconds()
-            self._reactor.stop()
-            return
-        if self._reactor.seconds() - self._asked_at < SAME_SIGNAL_S:
+        now = self._reactor.seconds()
+        if self._asked_at is None:
+            self._asked_at = now
+            if not self._is_stopping:
+                self._reactor.stop()
+                return
+        elif now - self._asked_at < SAME_SIGNAL_S:
+            # The loop may not have come to the first yet.
             return
         self._log.warn("told a second time to stop, so nothing more is waited for")
         self._supervisor.kill()
