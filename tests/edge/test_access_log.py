@@ -292,6 +292,27 @@ class Destination(SynchronousTestCase):
         with open(path, encoding="utf-8") as written:
             self.assertEqual(written.read(), "one\ntwo\nthree\nfive\n")
 
+    def test_lines_lost_in_a_pipe_are_counted(self) -> None:
+        """X10: those cut short, and those that were to follow."""
+        path, room = self.mktemp(), [4 * 1001 + 1500]
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+        def write(fd: int, data: bytes) -> int:
+            if not room[0]:
+                raise OSError(errno.EPIPE, "gone")
+            count = os.write(fd, data[: room[0]])
+            room[0] -= count
+            return count
+
+        log = AccessLog(path, write)
+        for _ in range(10):
+            log.append("x" * 1000 + "\n")
+        log.close()
+        self.assertEqual(os.read(reader, 1 << 16).count(b"\n"), 5)
+        os.close(reader)
+        self.assertEqual(log.take_dropped(), 5)
+
     def test_a_new_file_begins_with_its_first_line(self) -> None:
         """Though the one before it ends with half of one."""
         path, room = self.mktemp(), [2, 0]

@@ -5,7 +5,6 @@ does not fit the bound, or cannot be written, is dropped and counted.
 """
 
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from queue import Full, Queue
@@ -125,18 +124,16 @@ class AccessLog:
 
     def _write(self, batch: list[str]) -> None:
         """Raises OSError when not all of it could be written; the lines lost are counted."""
-        lost = len(batch)
+        pieces, left = _pieces(batch, is_file=os.path.isfile(self._fd)), b""
         try:
             if self._is_torn:
                 self._write_some(b"\n")
-            for piece in _pieces(batch, stat.S_ISREG(os.fstat(self._fd).st_mode)):
-                left = piece
+            for left in pieces:
                 while left:
-                    count = self._write_some(left)
-                    lost -= left.count(b"\n", 0, count)
-                    left = left[count:]
-        finally:
-            self._failed += lost
+                    left = left[self._write_some(left) :]
+        except OSError:
+            self._failed += sum(piece.count(b"\n") for piece in (left, *pieces))
+            raise
 
     def _write_some(self, piece: bytes) -> int:
         """How many bytes were written; there may be no room for more."""
@@ -155,7 +152,7 @@ def _open(path: str | None) -> int:
     return fd
 
 
-def _pieces(batch: list[str], is_file: bool) -> Iterator[bytes]:
+def _pieces(batch: list[str], *, is_file: bool) -> Iterator[bytes]:
     """What to write at once: a file takes a batch whole, but a pipe that other workers write to
     keeps only so many bytes together (POSIX write(), PIPE_BUF)."""
     if is_file:
