@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from veloflux.config.fields import Duration, DurationOrNone
 from veloflux.config.header_fields import Token
@@ -19,6 +19,11 @@ def _failed(status: int) -> int:
             f"{status} is no failure of a backend; write statuses from 500 to 599, or 429"
         )
     return status
+
+
+_FAILED_SCHEMA = WithJsonSchema(
+    {"type": "integer", "minimum": 429, "maximum": 599, "not": {"minimum": 430, "maximum": 499}}
+)
 
 
 def yes_is_defaults(value: object) -> object:
@@ -84,7 +89,7 @@ class Retries(Section):
         "Failures that are tried again.",
         max_length=10,
     )
-    statuses: list[Annotated[int, AfterValidator(_failed)]] = option(
+    statuses: list[Annotated[int, AfterValidator(_failed), _FAILED_SCHEMA]] = option(
         [], "Answers that count as failures, such as `[502, 503]`: 500 to 599, or 429.",
         max_length=101,
     )  # fmt: skip

@@ -136,6 +136,26 @@ class Backends(Case):
         )
         self.ok(201, self.call("POST", "/api/pools/web/backends", {"address": "a:1"}))
 
+    def test_what_is_of_another_kind_is_told(self) -> None:
+        new = {"address": "127.0.0.1:9002"}
+        [row] = self.ok(200, self.call("GET", "/api/backends?pool=app"))
+        one = f"/api/backends/{row['id']}"
+        for method, path, body, where in (
+            ("POST", "/api/backends", new | {"region": "eu", "labels": [None]}, "/labels"),
+            ("POST", "/api/backends", new | {"region": None, "labels": "eu"}, "/labels"),
+            ("POST", "/api/backends", new | {"region": 5}, "/region"),
+            ("POST", "/api/backends", new | {"pool": 5}, "/pool"),
+            ("POST", "/api/backends", new | {"health_check": "/"}, "/health_check"),
+            ("PUT", one, {"draining": {}}, "/draining"),
+            ("PUT", one, {"region": ["eu"]}, "/region"),
+            ("PUT", "/api/routes/app", {"title": 5}, "/title"),
+            ("PUT", "/api/config", {"revision": "1"}, "/revision"),
+            ("PUT", "/api/config", {"global": []}, "/global"),
+        ):
+            wrong = self.refused(400, self.call(method, path, body))
+            self.assertEqual([each.split("/")[1] for each in wrong], [where[1:]] * len(wrong), body)
+            self.assertTrue(wrong)
+
     def test_drain_until_a_deadline_and_come_back(self) -> None:
         [row] = self.ok(200, self.call("GET", "/api/backends"))
         path = f"/api/backends/{row['id']}"

@@ -8,7 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    WithJsonSchema,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -22,14 +28,14 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 class Part:
     """An annotation: an object with the keys of a section, all of which may be left out when it is
-    `partial`. `more` are keys that the API has beside those, with their JSON Schema."""
+    `partial`. `more` are keys that the API has beside those, with their types."""
 
     def __init__(
         self,
         section: type[Section],
         *,
         partial: bool = False,
-        more: Mapping[str, JsonSchemaValue] | None = None,
+        more: Mapping[str, Any] | None = None,
         without: frozenset[str] = frozenset(),
     ) -> None:
         self._section = section
@@ -47,9 +53,9 @@ class Part:
             for name, field in self._section.model_fields.items()
             if name not in self._without
         }
-        for name in self._more:
-            fields.setdefault(
-                name, core_schema.typed_dict_field(core_schema.any_schema(), required=False)
+        for name, kind in self._more.items():
+            fields[name] = core_schema.typed_dict_field(
+                handler.generate_schema(kind), required=False
             )
         return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
 
@@ -60,7 +66,8 @@ class Part:
         known = {
             name: value for name, value in found["properties"].items() if name not in self._without
         }
-        found["properties"] = {**known, **self._more}
+        more = {name: TypeAdapter(kind).json_schema() for name, kind in self._more.items()}
+        found["properties"] = {**known, **more}
         if self._partial:
             found.pop("required", None)
         return found

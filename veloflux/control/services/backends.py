@@ -154,8 +154,10 @@ def written(body: Mapping[str, Any], before: Mapping[str, Any] | None = None) ->
     """Return a backend as the document has it, of the fields that the API has: `region` is a label
     there, and who is `draining` has weight 0."""
     found = {key: value for key, value in body.items() if key not in (REGION, "draining")}
-    if REGION in body:
-        labels = dict(found.get("labels", (before or {}).get("labels", {})))
+    labels = found.get("labels", (before or {}).get("labels", {}))
+    # What is no mapping is refused with the rest of the configuration.
+    if REGION in body and isinstance(labels, Mapping):
+        labels = dict(labels)
         if body[REGION] is None:
             labels.pop(REGION, None)
         else:

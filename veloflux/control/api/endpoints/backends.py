@@ -13,17 +13,19 @@ from veloflux.control.services.backends import BackendRow, Backends, written
 from veloflux.control.services.configuration import edits
 from veloflux.control.services.drains import Progress
 
-_REGION = {"region": {"type": ["string", "null"], "description": "Kept as the label `region`."}}
+_REGION = {
+    "region": Annotated[str | None, Field(description="Kept as the label `region`.")],
+}
 _POOL = {
-    "pool": {"type": ["string", "null"], "description": "May be left out where there is one pool."}
+    "pool": Annotated[str | None, Field(description="May be left out where there is one pool.")],
 }
 _CHECK = {
-    "health_check": {
-        "type": ["object", "null"],
-        "description": "The whole pool's, which has none or the same so far.",
-    }
+    "health_check": Annotated[
+        dict[str, Any] | None,
+        Field(description="The whole pool's, which has none or the same so far."),
+    ],
 }
-_DRAINING = {"draining": {"type": "boolean", "description": "Begin or end a drain."}}
+_DRAINING = {"draining": Annotated[bool, Field(description="Begin or end a drain.")]}
 
 NewBackend = Annotated[dict[str, Any], Part(Backend, more={**_REGION, **_POOL, **_CHECK})]
 PoolsBackend = Annotated[dict[str, Any], Part(Backend, more={**_REGION, **_CHECK})]

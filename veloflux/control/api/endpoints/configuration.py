@@ -24,8 +24,12 @@ from veloflux.control.services.configuration.revisions import Entry
 from veloflux.control.services.errors import Fault, InvalidError, NotFoundError
 
 _BOOTSTRAP = frozenset(("data_dir", "authority", "admin", "metrics"))
-_GLOBAL = {"global": {"type": "object", "description": "`workers`, `logging`, and the file's own."}}
-_REVISION = {"revision": {"type": "integer", "description": "Not looked at."}}
+_GLOBAL = {
+    "global": Annotated[
+        dict[str, Any], Field(description="`workers`, `logging`, and the file's own.")
+    ],
+}
+_REVISION = {"revision": Annotated[int, Field(description="Not looked at.")]}
 
 Whole = Annotated[
     dict[str, Any], Part(Schema, partial=True, more={**_GLOBAL, **_REVISION}, without=_BOOTSTRAP)

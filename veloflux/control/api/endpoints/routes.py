@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from pydantic import Field
+
 from veloflux.config.filled import filled
 from veloflux.config.routes import Route
 from veloflux.control.api.changing import Preview, Why, change
@@ -11,7 +13,7 @@ from veloflux.control.api.parts import Part
 from veloflux.control.services.configuration import edits
 from veloflux.control.services.configuration.masks import masked_route
 
-_TITLE = {"title": {"type": "string", "description": "What logs and metrics call it."}}
+_TITLE = {"title": Annotated[str, Field(description="What logs and metrics call it.")]}
 
 NewRoute = Annotated[dict[str, Any], Part(Route)]
 RoutePart = Annotated[dict[str, Any], Part(Route, more=_TITLE)]
