@@ -204,7 +204,7 @@ class Changing(Case):
             status, out, err = self.call(*verb, "--wait", "--yes")
             ending.result()
             self.assertEqual((status, out), (exits.CONFLICT, ""), err)
-            self.assertIn("has ended the drain", err)
+            self.assertIn("more", err)
         for held in self.backends:
             held.release.set()
         self.assertEqual({each.result()[0] for each in clients}, {200})
@@ -228,8 +228,14 @@ class Changing(Case):
         """Wait until there is one, and end it, as somebody else."""
         by = basic("admin", self.secret.read_text().strip())
         with contextlib.closing(Client(f"http://{self.daemon_.admin}", by)) as client:
-            wait_for("draining", lambda: client.ask("GET", path, None, {})["state"] == "draining")
+            wait_for("draining", lambda: self.drains(client, path))
             client.ask("DELETE", path, None, {})
+
+    def drains(self, client: Client, path: str) -> bool:
+        try:
+            return bool(client.ask("GET", path, None, {})["state"] == "draining")
+        except exits.CommandError:
+            return False
 
     def rows(self) -> dict[str, Any]:
         return {row["address"]: row for row in self.json("backends")}

@@ -1,6 +1,7 @@
 """Verbs that change one backend: `drain`, `undrain`, `enable`, `disable`, `weight`."""
 
 import sys
+import time
 from typing import Any
 
 import click
@@ -8,8 +9,9 @@ import click
 from veloflux.command.asking import asks, output, print_pairs, show
 from veloflux.command.daemon import Daemon, segment
 from veloflux.command.exits import NOT_THERE, CommandError
-from veloflux.command.rest import look_again
 from veloflux.command.revisions import confirmed, reason
+
+_LOOK_S = 1.0
 
 which = click.argument("backend", metavar="BACKEND")
 
@@ -65,7 +67,8 @@ def drain(
     body = None if deadline is None else {"deadline": deadline}
     found = daemon.post(path, body, reason=reason)
     while wait and found["inflight"]:
-        found = look_again(daemon, path)
+        time.sleep(_LOOK_S)
+        found = daemon.get(path)
     show(found, form, lambda: print_pairs(found.items()))
 
 

@@ -15,15 +15,6 @@ _PATH = "/api/system/drain"
 _LOOK_S = 1.0
 
 
-def look_again(daemon: Daemon, path: str) -> dict[str, Any]:
-    """See in a moment how far the drain at this path is; raises CommandError when it was ended."""
-    time.sleep(_LOOK_S)
-    found: dict[str, Any] = daemon.get(path)
-    if found["state"] == "serving":
-        raise CommandError("somebody has ended the drain before it was through", CONFLICT)
-    return found
-
-
 @click.command(
     help="""Drain the whole daemon: it takes no more traffic, and what is under way finishes.
 
@@ -47,7 +38,10 @@ def rest(daemon: Daemon, deadline: str | None, wait: bool, yes: bool, form: str)
     body = None if deadline is None else {"deadline": deadline}
     found: dict[str, Any] = daemon.post(_PATH, body)
     while wait and found["state"] == "draining":
-        found = look_again(daemon, _PATH)
+        time.sleep(_LOOK_S)
+        found = daemon.get(_PATH)
+    if wait and found["state"] == "serving":
+        raise CommandError("The daemon does not drain any more: somebody has ended it.", CONFLICT)
     show(found, form, lambda: print_pairs(found.items()))
 
 

@@ -42,16 +42,13 @@ class Drain(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a drain is: `inflight` requests and relayed connections are left.
-
-    Without a drain there is no `began_at`.
-    """
+    """How far a drain is: `inflight` requests and relayed connections are left."""
 
     backend: str
-    state: Literal["serving", "draining", "drained", "disabled"]
+    state: Literal["draining", "drained", "disabled"]
     inflight: int
     connections: int
-    began_at: datetime | None
+    began_at: datetime
     deadline: datetime | None
 
 
@@ -90,25 +87,17 @@ class Drains:
         self._timers.clear()
 
     def progress(self, backend: str, inflight: int, connections: int) -> Progress:
-        """Say how far one is; raises NotFoundError when there is no such backend."""
+        """Say how far one is; raises NotFoundError for no backend, ConflictError for no drain."""
         document = self._configuration.current().document
         model = _at(document, *find_backend(document, backend))
-        drain = self._drains.get(backend)
-        state: Literal["serving", "draining", "drained", "disabled"]
-        if not model.get("enabled", True):
-            state = "disabled"
-        elif drain is None:
-            state = "serving"
-        else:
-            state = "draining" if inflight else "drained"
-        began_at, ends_at = (None, None) if drain is None else (drain.began_at, drain.ends_at)
+        drain = self._of(backend)
         return Progress(
             backend,
-            state,
+            "disabled" if not model.get("enabled", True) else "draining" if inflight else "drained",
             inflight,
             connections,
-            None if began_at is None else moment(began_at),
-            None if ends_at is None else moment(ends_at),
+            moment(drain.began_at),
+            None if drain.ends_at is None else moment(drain.ends_at),
         )
 
     async def begin(self, backend: str, deadline_s: float | None, author: Author) -> Outcome:
@@ -137,9 +126,7 @@ class Drains:
     async def cancel(self, backend: str, author: Author) -> Outcome:
         """Bring one back as it was; raises Refusal."""
         find_backend(self._configuration.current().document, backend)
-        drain = self._drains.get(backend)
-        if drain is None:
-            raise ConflictError("This backend does not drain.")
+        drain = self._of(backend)
         outcome = await self._configuration.change(
             update_backend(backend, {"weight": drain.weight, "enabled": True}),
             author,
@@ -148,6 +135,13 @@ class Drains:
         )
         self._forget(backend)
         return outcome
+
+    def _of(self, backend: str) -> Drain:
+        # Not 404: the backend is there, and its drain is no more than a state of it.
+        drain = self._drains.get(backend)
+        if drain is None:
+            raise ConflictError("This backend does not drain, or no more.")
+        return drain
 
     def _arm(self, drain: Drain) -> None:
         self._disarm(drain.backend)

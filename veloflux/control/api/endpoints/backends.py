@@ -120,7 +120,7 @@ async def drain(asked: Asked, id: str, query: Why, body: Draining | None) -> Pro
 
 
 async def get_drain(asked: Asked, id: str) -> Progress:
-    """Show whether a backend takes requests, and how far a drain is."""
+    """Show how far a drain is; 409 for a backend that does not drain."""
     return await _progress(asked, id)
 
 
@@ -180,6 +180,6 @@ ROWS = (
         status=204, **_MORE,
     ),
     Endpoint("POST", f"{_ONE}/drain", "pools:write", drain, problems=(409, 503)),
-    Endpoint("GET", f"{_ONE}/drain", "pools:read", get_drain),
+    Endpoint("GET", f"{_ONE}/drain", "pools:read", get_drain, problems=(409,)),
     Endpoint("DELETE", f"{_ONE}/drain", "pools:write", cancel_drain, problems=(409, 503)),
 )  # fmt: skip
