@@ -10,7 +10,7 @@ from twisted.internet.abstract import FileDescriptor
 
 from veloflux.edge.accept import AT_ONCE
 
-_LONGEST_NAME = 256
+_LONGEST_NAME = 512
 _DESCRIPTOR_BYTES = 4
 
 

@@ -25,7 +25,7 @@ _VERSIONS = 0x7FFF_FFFF
 # What the kernel counts for one short message (SIOCOUTQ, which is TIOCOUTQ by another name).
 _MESSAGE_BYTES = 768
 # A worker that does not come to its door is not given more.
-_MOST_WAITING = 16
+_MOST_WAITING = 8
 
 _integer = Struct("i")
 _EMPTY = _integer.pack(0)
