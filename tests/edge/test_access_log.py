@@ -27,6 +27,19 @@ def eventually(case: SynchronousTestCase, seen: Callable[[], bool]) -> None:
     case.assertTrue(seen())
 
 
+def write_into(room: list[int]) -> Callable[[int, bytes], int]:
+    """A write for which there is so much room, and then an error."""
+
+    def write(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "no space")
+        count = os.write(fd, data[: room[0]])
+        room[0] -= count
+        return count
+
+    return write
+
+
 def wait_for_drops(case: SynchronousTestCase, log: AccessLog, count: int) -> None:
     """Wait until exactly so many lines are lost."""
     lost: list[int] = []
@@ -268,14 +281,7 @@ class Destination(SynchronousTestCase):
         """X10: the disk is full in the middle of a line."""
         path, room = self.mktemp(), [13]
 
-        def write(fd: int, data: bytes) -> int:
-            if not room[0]:
-                raise OSError(errno.ENOSPC, "no space")
-            count = os.write(fd, data[: room[0]])
-            room[0] -= count
-            return count
-
-        log = AccessLog(path, write)
+        log = AccessLog(path, write_into(room))
         for line in ("one\n", "two\n", "three\n", "four\n"):
             log.append(line)
         log.flush()
@@ -298,14 +304,7 @@ class Destination(SynchronousTestCase):
         os.mkfifo(path)
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
-        def write(fd: int, data: bytes) -> int:
-            if not room[0]:
-                raise OSError(errno.EPIPE, "gone")
-            count = os.write(fd, data[: room[0]])
-            room[0] -= count
-            return count
-
-        log = AccessLog(path, write)
+        log = AccessLog(path, write_into(room))
         for _ in range(10):
             log.append("x" * 1000 + "\n")
         log.close()

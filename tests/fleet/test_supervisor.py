@@ -274,6 +274,11 @@ class RolloutTests(Case):
         done = self.apply(snapshot(2, LOCAL), workers=1)
         one.prepare()
         self.assertEqual(two.kinds()[-1], "Drain")
+        # Who comes from now on must not wait where nobody will look.
+        port = self.sockets.actual(LOCAL).port
+        for _ in range(30):
+            socket.create_connection((LOCAL.host, port), 5).close()
+        self.assertRaises(BlockingIOError, self.sockets.of(LOCAL, 1).accept)
         one.apply()
         self.successResultOf(done)
         self.assertRaises(IndexError, self.sockets.of, LOCAL, 1)

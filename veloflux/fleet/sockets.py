@@ -74,7 +74,8 @@ class Sockets:
 
     def narrow(self, workers: int) -> None:
         """Lead no more connections to the sockets of any other workers than the first so many, so
-        that none waits there when they are closed."""
+        that none waits there when they are closed. It stays so until more listen: a lot is as even
+        as the kernel's hash."""
         for address, socks in self._by_address.items():
             if not address.path and len(socks) > workers:
                 narrow(socks[0], workers)

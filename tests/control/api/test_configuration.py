@@ -155,6 +155,9 @@ class Backends(Case):
             wrong = self.refused(400, self.call(method, path, body))
             self.assertEqual([each.split("/")[1] for each in wrong], [where[1:]] * len(wrong), body)
             self.assertTrue(wrong)
+        operation = {"action": "add", "pool": "app", **new, "region": "eu", "labels": "eu"}
+        bulk = self.call("POST", "/api/bulk/backends", {"operations": [operation]})
+        self.assertEqual(self.refused(400, bulk), ["/pools/0/backends/1/labels"])
 
     def test_drain_until_a_deadline_and_come_back(self) -> None:
         [row] = self.ok(200, self.call("GET", "/api/backends"))
