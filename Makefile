@@ -72,6 +72,7 @@ build: $(VENV)/.test  ## sdist and wheel in dist/
 
 clean:  ## remove everything that was made here; var/ is kept
 	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis .coverage* _trial_temp* bench/results
+	rm -f veloflux/edge/compiled.c veloflux/edge/compiled*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 
@@ -79,7 +80,9 @@ clean:  ## remove everything that was made here; var/ is kept
 $(VENV)/.run: EXTRAS :=
 $(VENV)/.test: EXTRAS := [test,lint]
 $(VENV)/.bench: EXTRAS := [bench]
-$(VENV)/.run $(VENV)/.test $(VENV)/.bench: constraints.txt setup.cfg pyproject.toml | $(BIN)/python
+$(VENV)/.run $(VENV)/.test $(VENV)/.bench: constraints.txt setup.cfg setup.py pyproject.toml \
+		veloflux/edge/compiled.pyx | $(BIN)/python
+	@.ci/compiler $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
 	@touch $@ $(VENV)/.run  # whatever else they bring, all bring what `run` needs
 

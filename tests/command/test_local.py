@@ -100,7 +100,7 @@ class Others(SynchronousTestCase):
 
     def test_version_names_what_matters(self) -> None:
         versions = json.loads(run("version", "--json")[1])
-        self.assertEqual(set(versions), {"veloflux", "python", "twisted", "openssl"})
+        self.assertEqual(set(versions), {"veloflux", "python", "twisted", "openssl", "connections"})
         self.assertEqual(versions["veloflux"], __version__)
         self.assertIn(f"veloflux {__version__}\n", run("version")[1])
 

@@ -1,7 +1,8 @@
 """A data plane alone in a process, on a reactor of the test's choice, until its input ends.
 
-`python -m tests.support.bare REACTOR FD PROTOCOL BACKEND LOG [SECOND]`: `FD` is a listening socket
-and `BACKEND` the address of the only one there is. With `SECOND`, the address of another backend,
+`python -m tests.support.bare REACTOR FD PROTOCOL BACKEND LOG [SECOND]`: `REACTOR` is a key of
+REACTORS, of which `pure` is the lean one with nothing compiled; `FD` is a listening socket and
+`BACKEND` the address of the only one there is. With `SECOND`, the address of another backend,
 answers are compressed and requests mirrored to that. It says `ready` when it serves.
 """
 
@@ -21,6 +22,7 @@ LIMITS = Limits(max_body_bytes=64 * 1024 * 1024)
 ROOT = Path(__file__).parents[2]
 REACTORS = {
     "lean": "veloflux.edge.reactor",
+    "pure": "veloflux.edge.reactor",
     "epoll": "twisted.internet.epollreactor",
     "poll": "twisted.internet.pollreactor",
     "select": "twisted.internet.selectreactor",
@@ -39,6 +41,7 @@ class Bare:
         self._process = subprocess.Popen(
             (*command, reactor, str(fd), protocol, backend, os.path.abspath(log), *second),
             cwd=ROOT,
+            env={**os.environ, "VELOFLUX_PURE": "1" if reactor == "pure" else ""},
             pass_fds=(fd,),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

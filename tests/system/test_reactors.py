@@ -358,6 +358,12 @@ def echo(connection: socket.socket) -> None:
         connection.sendall(piece)
 
 
+class PureTests(LeanTests):
+    """The same, where there was no compiler"""
+
+    reactor = "pure"
+
+
 class EpollTests(LeanTests):
     """Twisted's own on Linux"""
 

@@ -139,8 +139,8 @@ def run(config: str | None) -> None:
 
 
 @click.command(
-    help="""Print the versions of VeloFlux, Python, Twisted and OpenSSL: what a report of an error
-needs.
+    help="""Print the versions of VeloFlux, Python, Twisted and OpenSSL, and whether connections are
+served by compiled code or by Python alone: what a report of an error needs.
 
 \b
 example:
@@ -154,12 +154,14 @@ def version(is_json: bool) -> None:
     from importlib.metadata import version as version_of
 
     from veloflux import __version__
+    from veloflux.edge.direct import is_compiled
 
     versions = {
         "veloflux": __version__,
         "python": platform.python_version(),
         "twisted": version_of("twisted"),
         "openssl": ssl.OPENSSL_VERSION.split()[1],
+        "connections": "compiled" if is_compiled else "python",
     }
     if is_json:
         print(json.dumps(versions))

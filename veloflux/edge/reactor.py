@@ -15,6 +15,7 @@ from twisted.internet import epollreactor
 from twisted.internet.main import installReactor
 from twisted.logger import Logger
 
+from veloflux.edge.direct import dispatch
 from veloflux.edge.transport import Connector, Port, UnixConnector, UnixPort
 
 _log = Logger()
@@ -98,25 +99,13 @@ class LeanReactor(epollreactor.EPollReactor):
             if self._newTimedCalls or self._justStopped:
                 # Who was told of a close wants more, and the wait was computed before.
                 timeout = 0
-        try:
-            ready = self._poller.poll(-1 if timeout is None else timeout, len(self._selectables))
-        except InterruptedError:
-            return
-        selectables, otherwise = self._selectables, self._doReadOrWrite
-        for fd, event in ready:
-            selectable = selectables.get(fd)
-            if selectable is None:
-                continue
-            if event != EPOLLIN:
-                otherwise(selectable, fd, event)
-                continue
-            try:
-                why = selectable.doRead()
-            except Exception as error:  # one connection's fault must not end the loop
-                _log.failure("A connection failed while reading")
-                why = error
-            if why:
-                self._disconnectSelectable(selectable, why, True)
+        dispatch(
+            self._poller,
+            self._selectables,
+            -1 if timeout is None else timeout,
+            self._doReadOrWrite,
+            self._disconnectSelectable,
+        )
 
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None

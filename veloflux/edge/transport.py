@@ -12,53 +12,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv6Address
-from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.protocol import connectionDone
 
 from veloflux.edge.accept import AcceptAll
+from veloflux.edge.direct import Direct
 
 if TYPE_CHECKING:
     from veloflux.edge.splice import Splice
 
-_READ_BYTES = 65536
 
-
-class WriteNow:
+class WriteNow(Direct):
     """Mixed in before a `tcp.Connection`.
 
-    `is_clear` says that a write may go to the socket at once: nothing is queued and nobody has
-    asked to close. `feeder` is a splice whose pipe holds bytes for this transport; they go before
-    anything queued.
+    `feeder` is a splice whose pipe holds bytes for this transport; they go before anything queued.
     """
 
-    is_clear = True
     feeder: "Splice | None" = None
     # Nobody else has the descriptor: closing it ends the connection just as well.
     _shouldShutdown = False
 
-    def doRead(self: Any) -> Any:
-        try:
-            data = self.socket.recv(_READ_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if not data:
-            return self._dataReceived(data)
-        return self.protocol.dataReceived(data)
-
-    def write(self: Any, data: bytes) -> None:
-        if not self.is_clear:
-            tcp.Connection.write(self, data)
-            return
-        try:
-            sent = self.socket.send(data)
-        except OSError:
-            # Full, or broken: the queue waits for the first and reports the second.
-            sent = 0
-        if sent < len(data):
-            self.is_clear = False
-            tcp.Connection.write(self, data[sent:])
+    def queue(self: Any, data: bytes) -> None:
+        """What the socket did not take at once waits in Twisted's way."""
+        tcp.Connection.write(self, data)
 
     def writeSequence(self: Any, iovec: Any) -> None:
         self.write(b"".join(iovec))

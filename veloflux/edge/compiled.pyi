@@ -1,0 +1,2 @@
+from veloflux.edge.pure import Direct as Direct
+from veloflux.edge.pure import dispatch as dispatch

@@ -1,0 +1,144 @@
+# cython: language_level=3, freethreading_compatible=False
+"""What `pure.py` says, for a C compiler: the calls of the system without the interpreter between.
+
+Only what is called for each read and each write is here, and it decides nothing.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.math cimport ceil
+
+from socket import SocketType, socket
+
+from twisted.internet.main import CONNECTION_LOST
+from twisted.logger import Logger
+
+cdef extern from "<sys/types.h>":
+    ctypedef long ssize_t
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t recv(int fd, void *buffer, size_t size, int flags)
+    ssize_t send(int fd, const void *data, size_t size, int flags)
+    enum: MSG_NOSIGNAL
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        int fd
+    cdef struct epoll_event:
+        unsigned int events
+        epoll_data_t data
+    int epoll_wait(int poller, epoll_event *events, int most, int milliseconds)
+    enum: EPOLLIN
+
+cdef enum:
+    READ_BYTES = 65536
+    MOST_EVENTS = 256
+
+# As many milliseconds as an int takes, and a day is enough.
+cdef double LONGEST_S = 86400
+
+cdef object _log = Logger()
+
+# One read at a time: what came is copied out before anybody else is called.
+cdef char arrived[READ_BYTES]
+
+
+cdef class Direct:
+    cdef object _socket
+    # The socket's descriptor; -1 without one, or when it is not the system's own kind of socket and
+    # has to be asked itself.
+    cdef int _fd
+    cdef public bint is_clear
+    cdef public object protocol
+
+    def __cinit__(self, *_, **__):
+        self._fd = -1
+        self.is_clear = True
+
+    @property
+    def socket(self):
+        if self._socket is None:
+            raise AttributeError("there is no socket")
+        return self._socket
+
+    @socket.setter
+    def socket(self, sock):
+        self._socket = sock
+        self._fd = sock.fileno() if type(sock) is socket or type(sock) is SocketType else -1
+
+    @socket.deleter
+    def socket(self):
+        self._socket = None
+        self._fd = -1
+
+    def doRead(self):
+        cdef ssize_t count
+        if self._fd < 0:
+            return self._ask()
+        count = recv(self._fd, arrived, READ_BYTES, 0)
+        if count > 0:
+            return self.protocol.dataReceived(PyBytes_FromStringAndSize(arrived, count))
+        if count == 0:
+            return self._dataReceived(b"")
+        return None if errno == EAGAIN else CONNECTION_LOST
+
+    def _ask(self):
+        try:
+            data = self.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return self._dataReceived(data)
+        return self.protocol.dataReceived(data)
+
+    def write(self, data):
+        cdef Py_buffer view
+        cdef ssize_t sent
+        if not self.is_clear:
+            self.queue(data)
+            return
+        if self._fd < 0:
+            sent = self._tell(data)
+        else:
+            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+            sent = send(self._fd, view.buf, view.len, MSG_NOSIGNAL)
+            PyBuffer_Release(&view)
+        if sent < len(data):
+            self.is_clear = False
+            # Full, or broken: the queue waits for the first and reports the second.
+            self.queue(data if sent < 0 else data[sent:])
+
+    def _tell(self, data):
+        try:
+            return self.socket.send(data)
+        except OSError:
+            return -1
+
+
+def dispatch(poller, dict selectables, double timeout, otherwise, disconnect):
+    cdef epoll_event events[MOST_EVENTS]
+    cdef int fd = poller.fileno()
+    cdef int milliseconds = -1 if timeout < 0 else <int>ceil(min(timeout, LONGEST_S) * 1000)
+    cdef int count, each
+    with nogil:
+        count = epoll_wait(fd, events, MOST_EVENTS, milliseconds)
+    if count < 0 and errno != EINTR:
+        raise OSError(errno, "epoll_wait failed")
+    for each in range(count):
+        fd = events[each].data.fd
+        selectable = selectables.get(fd)
+        if selectable is None:
+            continue
+        if events[each].events != EPOLLIN:
+            otherwise(selectable, fd, events[each].events)
+            continue
+        try:
+            why = selectable.doRead()
+        except Exception as error:  # one connection's fault must not end the loop
+            _log.failure("A connection failed while reading")
+            why = error
+        if why:
+            disconnect(selectable, why, True)
