@@ -62,6 +62,10 @@ class Wheel(SynchronousTestCase):
         self.assertTrue(files)
         self.assertEqual(files - set(self.names), set())
 
+    def test_brings_what_is_compiled_and_not_what_it_is_made_of(self) -> None:
+        parts = {name for name in self.names if name.startswith("veloflux/edge/compiled")}
+        self.assertEqual({Path(name).suffix for name in parts}, {".so", ".pyi"})
+
     def test_says_that_it_is_typed(self) -> None:
         self.assertIn("veloflux/py.typed", self.names)
 

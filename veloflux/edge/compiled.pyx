@@ -1,7 +1,8 @@
-# cython: language_level=3, freethreading_compatible=False
+# cython: language_level=3
 """What `pure.py` says, for a C compiler: the calls of the system without the interpreter between.
 
-Only what is called for each read and each write is here, and it decides nothing.
+Only what is called for each read and each write is here, and it decides nothing. Reading and sending
+keep the interpreter's lock: the sockets do not block, and to hand it over costs more.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -13,6 +14,8 @@ from socket import SocketType, socket
 
 from twisted.internet.main import CONNECTION_LOST
 from twisted.logger import Logger
+
+from veloflux.edge import pure
 
 cdef extern from "<sys/types.h>":
     ctypedef long ssize_t
@@ -46,8 +49,8 @@ cdef char arrived[READ_BYTES]
 
 cdef class Direct:
     cdef object _socket
-    # The socket's descriptor; -1 without one, or when it is not the system's own kind of socket and
-    # has to be asked itself.
+    # The socket's descriptor; -1 without one, or when it is another kind of socket, which has to be
+    # asked itself.
     cdef int _fd
     cdef public bint is_clear
     cdef public object protocol
@@ -75,7 +78,7 @@ cdef class Direct:
     def doRead(self):
         cdef ssize_t count
         if self._fd < 0:
-            return self._ask()
+            return pure.Direct.doRead(self)
         count = recv(self._fd, arrived, READ_BYTES, 0)
         if count > 0:
             return self.protocol.dataReceived(PyBytes_FromStringAndSize(arrived, count))
@@ -83,39 +86,19 @@ cdef class Direct:
             return self._dataReceived(b"")
         return None if errno == EAGAIN else CONNECTION_LOST
 
-    def _ask(self):
-        try:
-            data = self.socket.recv(READ_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if not data:
-            return self._dataReceived(data)
-        return self.protocol.dataReceived(data)
-
     def write(self, data):
         cdef Py_buffer view
         cdef ssize_t sent
-        if not self.is_clear:
-            self.queue(data)
+        if self._fd < 0 or not self.is_clear:
+            pure.Direct.write(self, data)
             return
-        if self._fd < 0:
-            sent = self._tell(data)
-        else:
-            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-            sent = send(self._fd, view.buf, view.len, MSG_NOSIGNAL)
-            PyBuffer_Release(&view)
-        if sent < len(data):
-            self.is_clear = False
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        sent = send(self._fd, view.buf, view.len, MSG_NOSIGNAL)
+        PyBuffer_Release(&view)
+        if sent < view.len:
             # Full, or broken: the queue waits for the first and reports the second.
-            self.queue(data if sent < 0 else data[sent:])
-
-    def _tell(self, data):
-        try:
-            return self.socket.send(data)
-        except OSError:
-            return -1
+            self.is_clear = False
+            self.queue(data[max(sent, 0):])
 
 
 def dispatch(poller, dict selectables, double timeout, otherwise, disconnect):
