@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.control.services.analytics.tallies import tally
 from veloflux.control.services.analytics.bucket import Bucket
-from veloflux.control.services.analytics.series import SECONDS, Series
+from veloflux.control.services.analytics.series import NAMED_SECONDS, SECONDS, Series
 
 WALL = 1_800_000_000.0  # a minute's beginning
 
@@ -126,3 +126,19 @@ class SeriesTests(SynchronousTestCase):
         for _ in range(SECONDS + 5):
             self.second()
         self.assertEqual(len(self.series.seconds), SECONDS)
+
+    def test_of_old_seconds_only_the_sums_are_remembered(self) -> None:
+        """Names are the greater part of a second, and nobody asks for those of a minute ago."""
+        for _ in range(NAMED_SECONDS + 2):
+            self.series.merge(1, tally("app", count=3))
+            self.second()
+        names = [list(each.groups["route"]) for each in self.series.seconds]
+        self.assertEqual(names, [[], []] + [["app"]] * NAMED_SECONDS)
+        self.assertEqual({each.total.requests for each in self.series.seconds}, {3})
+
+    def test_a_minute_of_seconds_that_are_short_has_its_names(self) -> None:
+        for _ in range(100):
+            self.series.merge(1, tally("app"))
+            self.second(step=0.9)
+        named = sum(each.length_s for each in self.series.seconds if each.groups["route"])
+        self.assertGreaterEqual(named, 60)

@@ -69,7 +69,8 @@ class Analytics:
         return result
 
     def last(self, seconds: int) -> Bucket:
-        """All that happened in about so many seconds until now, at most 15 minutes."""
+        """All that happened in about so many seconds until now, at most 15 minutes; by name in the
+        last one alone."""
         found = Bucket(int(self._wall()) - seconds)
         for second in reversed(self.series.seconds):
             if found.length_s >= seconds:

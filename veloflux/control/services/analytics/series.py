@@ -15,10 +15,11 @@ from veloflux.core.model.metrics import Distribution, Sample, Tally
 MINUTE_S = 60
 # Seconds that are remembered; nobody stores them.
 SECONDS = 15 * 60
-# Names that a bucket keeps of each kind: a second of the last minute, an older one, and a minute.
-RECENT_S, RECENT_NAMES = 60, 200
-SECOND_NAMES = 16
+# Names that a bucket keeps of each kind: a second and a minute.
+SECOND_NAMES = 200
 MINUTE_NAMES = 50
+# Seconds that keep names at all: a minute's, which may be a little short.
+NAMED_SECONDS = 70
 # Minutes whose totals are remembered, for who looks back over hours at every moment.
 MINUTES = 6 * 60
 
@@ -104,11 +105,13 @@ class Series:
         return minute
 
     def trim(self) -> None:
-        """After each `tick`, but in a turn of its own: keep fewer names of the seconds before."""
+        """After each `tick`, but in a turn of its own: keep fewer names of the last second, and none
+        of one that is no more of the last minute; names are the greater part by far."""
         if self.seconds:
-            self.seconds[-1].cap(RECENT_NAMES)
-        if len(self.seconds) > RECENT_S:
-            self.seconds[-RECENT_S - 1].cap(SECOND_NAMES)
+            self.seconds[-1].cap(SECOND_NAMES)
+        if len(self.seconds) > NAMED_SECONDS:
+            old = -NAMED_SECONDS - 1
+            self.seconds[old] = _without_names(self.seconds[old])
 
     def _begin(self, now: float, wall: float) -> None:
         self.minute = Bucket(int(wall) // MINUTE_S * MINUTE_S)
@@ -122,8 +125,8 @@ def _add_sums(whole: Bucket, part: Bucket) -> None:
         whole.cell("status", status).add(cell)
 
 
-def _without_names(minute: Bucket) -> Bucket:
-    return Bucket(minute.at, minute.length_s, minute.total, minute.open_s, minute.peak)
+def _without_names(bucket: Bucket) -> Bucket:
+    return Bucket(bucket.at, bucket.length_s, bucket.total, bucket.open_s, bucket.peak)
 
 
 def _requests(bucket: Bucket, sample: Sample) -> None:
