@@ -1,9 +1,14 @@
 """The lean reactor's loop, which waits again while nothing else is to do."""
 
+import gc
 import socket
 import threading
+import weakref
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+from twisted.internet.protocol import ClientFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from veloflux.edge.reactor import LeanReactor
@@ -38,7 +43,9 @@ class End:
         """The reactor ends."""
 
 
-class Turns(SynchronousTestCase):
+class LoopTestCase(SynchronousTestCase):
+    """A reactor with one end of a socket pair."""
+
     def setUp(self) -> None:
         self.reactor = LeanReactor()
         self.addCleanup(self.reactor._poller.close)
@@ -61,6 +68,10 @@ class Turns(SynchronousTestCase):
 
     def stop_soon(self, *_: object) -> None:
         self.reactor.callLater(0, self.reactor.stop)
+
+
+class Turns(LoopTestCase):
+    """When the loop waits, and when it does not."""
 
     def test_a_call_asked_for_while_reading_is_made(self) -> None:
         self.end._read = self.stop_soon
@@ -111,3 +122,53 @@ class Turns(SynchronousTestCase):
         self.assertEqual(self.heard, [b"x"])
         self.reactor.iterate()
         self.assertEqual(self.heard, [b"x"])
+
+
+class Refused(ClientFactory):
+    """Stops the reactor when its connection fails."""
+
+    noisy = False
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+        self._stop()
+
+
+class Failures(LoopTestCase):
+    """An attempt to connect that fails leaves nothing behind, not even for a garbage collection."""
+
+    def fail_to(self, connect: Callable[[ClientFactory], Any]) -> None:
+        ties = []
+
+        def begin() -> None:
+            attempt = connect(Refused(self.stop_soon))
+            ties.append(weakref.ref(attempt.transport))
+
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.reactor.callWhenRunning(begin)
+        self.run_until_stopped()
+        self.assertEqual([tie() for tie in ties], [None])
+
+    def test_refused(self) -> None:
+        closed = socket.create_server(("127.0.0.1", 0))
+        _, port = closed.getsockname()
+        closed.close()
+        self.fail_to(lambda factory: self.reactor.connectTCP("127.0.0.1", port, factory))
+
+    def test_late(self) -> None:
+        full = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.addCleanup(full.close)
+        for _ in range(4):
+            waiting = socket.socket()
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+            self.addCleanup(waiting.close)
+        host, port = full.getsockname()
+        self.fail_to(lambda factory: self.reactor.connectTCP(host, port, factory, 0.1))
+
+    def test_nobody_at_a_path(self) -> None:
+        path = str(Path(self.mktemp()).resolve())
+        self.fail_to(lambda factory: self.reactor.connectUNIX(path, factory))

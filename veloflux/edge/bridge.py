@@ -67,6 +67,7 @@ class Bridge(Carrier, Outcome, Timed):
         "_sent",
         "_tried",
         "_upload",
+        "accept",
         "answered_at",
         "attempts",
         "backend",
@@ -93,13 +94,13 @@ class Bridge(Carrier, Outcome, Timed):
         "sent_at",
         "started",
         "status",
+        "takes_idle",
         "tally",
         "trace_id",
         "upstream",
     )
 
     answer: Relay | None = None
-    accept: bytes | None = None
     _trace = b""
     _tunnel: Tunnel | None = None
     _has_begun = False
@@ -122,6 +123,7 @@ class Bridge(Carrier, Outcome, Timed):
         self.queued_s = self.sent_at = self.answered_at = 0.0
         self.attempts = self.status = self.bytes_in = self.bytes_out = 0
         self.deadline = NEVER
+        self.takes_idle = True
         self.is_sent = head.fields.length == 0
         # The backend may have closed a kept connection just before the request; then it saw
         # nothing. It may also have died of it, so only what may be repeated is (RFC 9110 section
@@ -133,6 +135,7 @@ class Bridge(Carrier, Outcome, Timed):
         self.cookie = b""
         self.upstream: Upstream | Call | None = None
         self.copy: Copy | None = None
+        self.accept: bytes | None = None
         self.recoding: Recoding | None = None
         self._upload: Valve | None = None
         self._download: Valve | None = None

@@ -60,7 +60,6 @@ class Reception:
     plane: "Plane"
     limits: Limits
 
-    _known: Known = STRANGER
     # Until the first answer is through.
     _book: Book | None = None
     # How the log tells who it is.
@@ -78,6 +77,7 @@ class Reception:
         self.peer = peer
         self.client = peer
         self.is_trusted = listener.trusts(peer)
+        self._known = STRANGER
 
     def begin(self, side: Side, head: RequestHead) -> None:
         """Take a request, which is `side`'s."""

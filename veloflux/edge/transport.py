@@ -154,9 +154,20 @@ class Server(WriteNow, tcp.Server):
         return f"<connection {self.sessionno} from {self.hostname}>"
 
 
+def _nothing() -> None:
+    """What a connection does that was never made."""
+
+
 class _Dialled(WriteNow):
     """What knows its connector, and is known by it: no longer than the connection lives, or what
-    is still unsent then would wait for a garbage collection."""
+    is still unsent then would wait for a garbage collection. Nor does it know itself when it could
+    not connect."""
+
+    def failIfNotConnected(self: Any, err: Any) -> None:
+        super().failIfNotConnected(err)  # type: ignore[misc]  # the next in line has it
+        if not self.connected:
+            # What has become readable and writable at once is still asked to write.
+            self.doRead = self.doWrite = _nothing
 
     def connectionLost(self: Any, reason: Any) -> None:
         super().connectionLost(reason)

@@ -27,6 +27,7 @@ from veloflux.core.model.report import PoolReport, ProcessReport
 from veloflux.core.model.traffic import Route, Snapshot
 from veloflux.fleet.cells import Cells
 from veloflux.fleet.channel import BOARD_FD, CHANNEL_FD, LEDGER_FD, Channel, adopt
+from veloflux.fleet.garbage import Garbage
 from veloflux.fleet.messages import (
     DRAIN_DEADLINE_S,
     Applied,
@@ -156,7 +157,7 @@ class Child:
         self._building: Iterator[None] | None = None
         self._task: CooperativeTask[Iterator[None]] | None = None
         self._cooperator = in_slices(clock)
-        self._has_served = False
+        self._garbage = Garbage()
         self._is_over = False
 
     def start(self) -> None:
@@ -179,8 +180,7 @@ class Child:
                 assert descriptor is not None
                 self._plane.meet(row, descriptor)
             case Routes(routes=routes):
-                # All that is made from here on is to stay: collections would walk it for nothing.
-                gc.disable()
+                self._garbage.rest()
                 self._routes.extend(routes)
             case Prepare(snapshot=snapshot):
                 routes, self._routes = tuple(self._routes), []
@@ -224,9 +224,7 @@ class Child:
             self._ready = version
             self.channel.send(Prepared(version))
         finally:
-            # Nor do they later: what is replaced, and a connection that ends, is in no cycle.
-            gc.freeze()
-            gc.enable()
+            self._garbage.set_aside()
         self._building = None
 
     def _stop_building(self) -> None:
@@ -245,11 +243,6 @@ class Child:
         self._plane.commit(version, cells)
         self._version = version
         self.channel.send(Applied(version))
-        if not self._has_served:
-            self._has_served = True
-            # What exists now lives as long as the process, less what starting has left.
-            gc.collect()
-            gc.freeze()
 
     def _count_now(self) -> None:
         """Tell once what was counted, and the rest of very much soon, not at once."""

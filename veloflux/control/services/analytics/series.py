@@ -105,8 +105,8 @@ class Series:
         return minute
 
     def trim(self) -> None:
-        """After each `tick`, but in a turn of its own: keep fewer names of the last second, and none
-        of one that is no more of the last minute; names are the greater part by far."""
+        """After each `tick`, but in a turn of its own: keep fewer names of the last second, and
+        none of one that is no more of the last minute; names are the greater part by far."""
         if self.seconds:
             self.seconds[-1].cap(SECOND_NAMES)
         if len(self.seconds) > NAMED_SECONDS:
