@@ -1,7 +1,7 @@
 """Bytes from one socket to another without coming into this process: splice(2) through a pipe.
 
-For bodies of known length and for tunnels. A pipe is borrowed while it has bytes in it, so an idle
-tunnel holds none.
+For bodies of known length, and for tunnels while much goes through them: to copy a little costs
+less. A pipe is borrowed while it has bytes in it, so an idle tunnel holds none.
 """
 
 import errno
@@ -20,6 +20,10 @@ _PIPE_BYTES = 1 << 20
 _POOLED = 64
 # What a socket holds at once; below it, copying costs as little.
 WORTH_BYTES = 128 * 1024
+# Where the end is not known, a read of so much says that more is to come, and one of so little that
+# nothing is.
+MUCH_BYTES = 64 * 1024
+_LITTLE_BYTES = 16 * 1024
 
 # A socket that cannot be spliced, or no descriptors for a pipe.
 _COPY_INSTEAD = frozenset((errno.EINVAL, errno.EMFILE, errno.ENFILE))
@@ -38,11 +42,12 @@ def can_splice(source: Any, sink: Any) -> bool:
 
 
 class Splice:
-    """One direction. `left` is how many bytes to move, None for all until the end.
+    """One direction. `left` is how many bytes to move, None for as long as there are many.
 
-    `moved` is called with the count of bytes taken from the source, `done` when `left` came to 0
-    and the sink has them all; the end of the source is told by its own protocol. `full` and `room`
-    are called when the sink takes no more and when it has taken what the pipe held.
+    `moved` is called with the count of bytes taken from the source, `done` when those were the
+    last, or few, and the sink has them all; the end of the source is told by its own protocol.
+    `full` and `room` are called when the sink takes no more and when it has taken what the pipe
+    held.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Splice:
         self._moved = moved
         self._done = done
         self._pipe: tuple[int, int] | None = None
+        self._is_last = False
         self.pending = 0
         source.doRead = self._read
 
@@ -105,8 +111,11 @@ class Splice:
             self.stop()
             return self._source.doRead()
         self.pending = count
-        if self._left is not None:
+        if self._left is None:
+            self._is_last = count < _LITTLE_BYTES
+        else:
             self._left -= count
+            self._is_last = not self._left
         self._moved(count)
         try:
             self._drain()
@@ -127,7 +136,7 @@ class Splice:
         self._return_pipe()
 
     def _end_if_done(self) -> None:
-        if self._left == 0:
+        if self._is_last:
             self.stop()
             self._done()
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from veloflux.edge.deadlines import Deadlines, Timed
+from veloflux.edge.splice import MUCH_BYTES
 from veloflux.edge.transport import unsent
 from veloflux.edge.valve import Valve
 
@@ -45,18 +46,19 @@ class Tunnel(Timed):
             Valve(client, backend, deadlines, write_timeout_s, lambda: self.abort("sD")),
             Valve(backend, client, deadlines, write_timeout_s, lambda: self.abort("cD")),
         )
-        inward, outward = self._valves
-        inward.splice(None, self._count_in)
-        outward.splice(None, self._count_out)
         deadlines.arm(self, deadlines.now() + idle_s)
 
     def from_client(self, data: bytes) -> None:
         self._backend.write(data)
         self._count_in(len(data))
+        if len(data) >= MUCH_BYTES and self._valves:
+            self._valves[0].splice(None, self._count_in)
 
     def from_backend(self, data: bytes) -> None:
         self._client.write(data)
         self._count_out(len(data))
+        if len(data) >= MUCH_BYTES and self._valves:
+            self._valves[1].splice(None, self._count_out)
 
     def client_finished(self) -> None:
         """The client will send no more; the backend may."""

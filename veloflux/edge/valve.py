@@ -47,8 +47,14 @@ class Valve(Timed):
         moved: Callable[[int], None],
         done: Callable[[], None] = lambda: None,
     ) -> None:
-        """Let the system move the next `left` bytes, None for all, if these transports allow it;
-        else they go on coming to the source's protocol. See `Splice` for the callbacks."""
+        """Let the system move the next `left` bytes, None for as long as there are many, if these
+        transports allow it; else they go on coming to the source's protocol. See `Splice` for the
+        callbacks."""
+
+        def ended() -> None:
+            self._splice = None
+            done()
+
         if self._splice is None and can_splice(self._source, self._sink):
             self._splice = Splice(
                 self._source,
@@ -57,7 +63,7 @@ class Valve(Timed):
                 full=self.pauseProducing,
                 room=self.resumeProducing,
                 moved=moved,
-                done=done,
+                done=ended,
             )
 
     def pauseProducing(self) -> None:
