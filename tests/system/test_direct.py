@@ -1,5 +1,6 @@
 """The shortest way between sockets and protocols: the same compiled and in Python."""
 
+import os
 import select
 import socket
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from twisted.internet.main import CONNECTION_LOST
 from twisted.trial.unittest import SynchronousTestCase
 
 from veloflux.edge import compiled, direct, pure
+from veloflux.edge.transport import NOT_BLOCKING
 
 LATE_S = 10.0
 
@@ -183,6 +185,49 @@ class Way(SynchronousTestCase):
         end.doRead()
         end.write(b"xy")
         self.assertEqual((end.heard, end.queued), ([b"a"], [b"y"]))
+
+    # Clients
+
+    def accepted(self, family: int, host: str) -> tuple[Any, Any, Any]:
+        """What is said of a client, how it is, and what the system says of it."""
+        listening = socket.create_server((host, 0), family=family)
+        self.addCleanup(listening.close)
+        listening.setblocking(False)
+        far = socket.create_connection(listening.getsockname()[:2], LATE_S)
+        self.addCleanup(far.close)
+        fd, address = self.made_of.accept(listening)
+        near = socket.socket(family, NOT_BLOCKING, 0, fd)
+        self.addCleanup(near.close)
+        self.assertIsNone(self.made_of.accept(listening))
+        return address, near, far.getsockname()
+
+    def test_a_client_is_known_by_its_address(self) -> None:
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            address, near, name = self.accepted(family, host)
+            self.assertEqual(address, name)
+            self.assertEqual(near.getpeername(), name)
+
+    def test_an_address_of_version_4_in_one_of_6_is_as_python_writes_it(self) -> None:
+        listening = socket.socket(socket.AF_INET6)
+        self.addCleanup(listening.close)
+        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind(("::", 0))
+        listening.listen()
+        far = socket.create_connection(("127.0.0.1", listening.getsockname()[1]), LATE_S)
+        self.addCleanup(far.close)
+        fd, address = self.made_of.accept(listening)
+        near = socket.socket(socket.AF_INET6, NOT_BLOCKING, 0, fd)
+        self.addCleanup(near.close)
+        self.assertEqual(address, near.getpeername())
+
+    def test_a_client_does_not_block_and_is_not_for_programs_that_are_started(self) -> None:
+        _, near, _ = self.accepted(socket.AF_INET, "127.0.0.1")
+        self.assertFalse(os.get_blocking(near.fileno()))
+        self.assertFalse(os.get_inheritable(near.fileno()))
+        self.assertEqual(near.gettimeout(), 0.0)
+
+    def test_what_does_not_listen_has_no_clients(self) -> None:
+        self.assertRaises(OSError, self.made_of.accept, self.near)
 
     # Many of them
 

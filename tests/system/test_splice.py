@@ -53,6 +53,7 @@ class Tunnels(SynchronousTestCase):
     def side(self, name: str) -> tuple[socket.socket, Side]:
         far, near = socket.socketpair()
         far.settimeout(LATE_S)
+        near.setblocking(False)
         for each in (far, near):
             self.addCleanup(each.close)
         protocol = Side(name)
@@ -74,8 +75,8 @@ class Tunnels(SynchronousTestCase):
         self.turn_until(threading.Thread(target=lambda: got.append(self.backend.recv(100))))
         self.assertEqual(got, [data])
 
-    def pass_much(self) -> None:
-        """A great deal through the tunnel, that nobody changes."""
+    def pass_much(self, rest_s: float = 0.0) -> None:
+        """A great deal through the tunnel, and unchanged, to one who rests before each read."""
         found = Digest()
 
         def send() -> None:
@@ -86,6 +87,7 @@ class Tunnels(SynchronousTestCase):
             sender = threading.Thread(target=send)
             sender.start()
             while found.size < SIZE:
+                time.sleep(rest_s)
                 found.add(self.backend.recv(1 << 20))
             sender.join()
 
@@ -118,3 +120,8 @@ class Tunnels(SynchronousTestCase):
         seen = self.inner.seen
         self.pass_much()
         self.assertLess(self.inner.seen - seen, SIZE / 2)
+
+    def test_nor_does_it_for_a_reader_that_is_always_behind(self) -> None:
+        self.pass_much(rest_s=0.001)
+        self.assertLess(self.inner.seen, SIZE / 8)
+        self.assertEqual(self.tunnel.bytes_in, SIZE)

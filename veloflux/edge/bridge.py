@@ -257,10 +257,17 @@ class Bridge(Carrier, Outcome, Timed):
                 self.plane.deadlines,
                 self.pool.timeouts.idle_s,
                 lambda: self._failed(exchange.SLOW_BACKEND),
+                lambda: self._splice_upload(body),
             )
+        self._splice_upload(body)
+
+    def _splice_upload(self, body: Body) -> None:
+        """Let the system move the rest of the request's body, when it is worth it."""
         if isinstance(body, Counted) and body.left >= WORTH_BYTES and self.copy is None:
             self._kept = None
-            self._upload.splice(body.left, downstream.body_moved, downstream.resume_body)
+            if self._upload is not None:
+                downstream = self.downstream
+                self._upload.splice(body.left, downstream.body_moved, downstream.resume_body)
 
     def _keep(self, payload: bytes) -> None:
         assert self._kept is not None
@@ -402,6 +409,7 @@ class Bridge(Carrier, Outcome, Timed):
             self.plane.deadlines,
             self.downstream.limits.write_timeout_s,
             lambda: self._cut("cD"),
+            lambda: self._splice_answer(body),
         )
         self._splice_answer(body)
 

@@ -24,6 +24,34 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t recv(int fd, void *buffer, size_t size, int flags)
     ssize_t send(int fd, const void *data, size_t size, int flags)
     enum: MSG_NOSIGNAL
+    enum: SOCK_CLOEXEC
+    enum: SOCK_NONBLOCK
+    enum: AF_INET
+    enum: AF_INET6
+    ctypedef unsigned int socklen_t
+    cdef struct sockaddr:
+        unsigned short sa_family
+    int accept4(int fd, sockaddr *address, socklen_t *size, int flags)
+
+cdef extern from "<netinet/in.h>" nogil:
+    cdef struct in_addr:
+        pass
+    cdef struct in6_addr:
+        pass
+    cdef struct sockaddr_in:
+        unsigned short sin_port
+        in_addr sin_addr
+    cdef struct sockaddr_in6:
+        unsigned short sin6_port
+        unsigned int sin6_flowinfo
+        in6_addr sin6_addr
+        unsigned int sin6_scope_id
+    enum: INET6_ADDRSTRLEN
+
+cdef extern from "<arpa/inet.h>" nogil:
+    const char *inet_ntop(int family, const void *address, char *text, socklen_t size)
+    unsigned short ntohs(unsigned short number)
+    unsigned int ntohl(unsigned int number)
 
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:
@@ -99,6 +127,33 @@ cdef class Direct:
             # Full, or broken: the queue waits for the first and reports the second.
             self.is_clear = False
             self.queue(data[max(sent, 0):])
+
+
+cdef union Address:
+    sockaddr any
+    sockaddr_in four
+    sockaddr_in6 six
+
+
+def accept(listening):
+    cdef Address address
+    cdef socklen_t size = sizeof(address)
+    cdef char text[INET6_ADDRSTRLEN]
+    cdef int fd = accept4(listening.fileno(), &address.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)
+    if fd < 0:
+        if errno == EAGAIN:
+            return None
+        raise OSError(errno, "accept4 failed")
+    if address.any.sa_family == AF_INET6:
+        inet_ntop(AF_INET6, &address.six.sin6_addr, text, INET6_ADDRSTRLEN)
+        return fd, (
+            text.decode("ascii"),
+            ntohs(address.six.sin6_port),
+            ntohl(address.six.sin6_flowinfo),
+            address.six.sin6_scope_id,
+        )
+    inet_ntop(AF_INET, &address.four.sin_addr, text, INET6_ADDRSTRLEN)
+    return fd, (text.decode("ascii"), ntohs(address.four.sin_port))
 
 
 def dispatch(poller, dict selectables, double timeout, otherwise, disconnect):

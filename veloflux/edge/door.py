@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.abstract import FileDescriptor
 
 from veloflux.edge.accept import AT_ONCE
+from veloflux.edge.transport import NOT_BLOCKING
 
 _LONGEST_NAME = 512
 _DESCRIPTOR_BYTES = 4
@@ -68,7 +69,7 @@ class Door(FileDescriptor):
             # As with who waits in the queue of an address that is listened on no more.
             os.close(descriptor)
             return
-        sock = socket.socket(port.addressFamily, socket.SOCK_STREAM, 0, descriptor)
+        sock = socket.socket(port.addressFamily, NOT_BLOCKING, 0, descriptor)
         try:
             address = sock.getpeername()
         except OSError:

@@ -61,7 +61,7 @@ class Listener(Factory):
         self.errors: Counter[tuple[str, str]] = Counter()
         self.bytes_in = 0
         self.bytes_out = 0
-        self._per_address: Counter[str] = Counter()
+        self._per_address: dict[str, int] = {}
         self.configure(model, 1, None)
 
     def configure(self, model: ListenerModel, workers: int, secrecy: Terms | None) -> None:
@@ -176,7 +176,7 @@ class Listener(Factory):
     def _why_not(self, client: str) -> str | None:
         if self._access is not None and not self._access.admits(client):
             return "denied"
-        if 0 < self.limits.max_connections_per_ip <= self._per_address[client]:
+        if 0 < self.limits.max_connections_per_ip <= self._per_address.get(client, 0):
             return "max_connections_per_ip"
         handshakes = self.handshakes
         if len(handshakes) >= handshake.MOST and not next(iter(handshakes)).make_room():
@@ -202,11 +202,14 @@ class Listener(Factory):
     def join(self, connection: Any) -> None:
         self.plane.descriptors += connection.descriptors
         self.connections.add(connection)
-        self._per_address[connection.peer] += 1
+        peer = connection.peer
+        self._per_address[peer] = self._per_address.get(peer, 0) + 1
 
     def leave(self, connection: Any) -> None:
         self.plane.descriptors -= connection.descriptors
         self.connections.discard(connection)
-        self._per_address[connection.peer] -= 1
-        if not self._per_address[connection.peer]:
+        left = self._per_address[connection.peer] - 1
+        if left:
+            self._per_address[connection.peer] = left
+        else:
             del self._per_address[connection.peer]

@@ -3,6 +3,8 @@
 `compiled.pyx` is the same for a C compiler; whichever there is comes by way of `edge.direct`.
 """
 
+import os
+import socket
 from collections.abc import Callable
 from select import EPOLLIN, epoll
 from typing import Any
@@ -52,6 +54,17 @@ class Direct:
         if sent < len(data):
             self.is_clear = False
             self.queue(data[sent:])
+
+
+def accept(listening: socket.socket) -> tuple[int, Any] | None:
+    """The next client of a TCP socket: a descriptor that does not block, and the address as
+    `socket.accept` has it; None when there is nobody. Raises OSError."""
+    try:
+        fd, address = listening._accept()  # type: ignore[attr-defined]  # accept() makes enums
+    except BlockingIOError:
+        return None
+    os.set_blocking(fd, False)
+    return fd, address
 
 
 def dispatch(

@@ -42,23 +42,27 @@ class Tunnel(Timed):
         self.bytes_in = 0
         self.bytes_out = 0
         self._write_timeout_s = write_timeout_s
+
+        def valve(source: Any, sink: Any, slow: str, again: Callable[[], None]) -> Valve:
+            return Valve(source, sink, deadlines, write_timeout_s, lambda: self.abort(slow), again)
+
         self._valves: tuple[Valve, ...] = (
-            Valve(client, backend, deadlines, write_timeout_s, lambda: self.abort("sD")),
-            Valve(backend, client, deadlines, write_timeout_s, lambda: self.abort("cD")),
+            valve(client, backend, "sD", self._splice_in),
+            valve(backend, client, "cD", self._splice_out),
         )
         deadlines.arm(self, deadlines.now() + idle_s)
 
     def from_client(self, data: bytes) -> None:
         self._backend.write(data)
         self._count_in(len(data))
-        if len(data) >= MUCH_BYTES and self._valves:
-            self._valves[0].splice(None, self._count_in)
+        if len(data) >= MUCH_BYTES:
+            self._splice_in()
 
     def from_backend(self, data: bytes) -> None:
         self._client.write(data)
         self._count_out(len(data))
-        if len(data) >= MUCH_BYTES and self._valves:
-            self._valves[1].splice(None, self._count_out)
+        if len(data) >= MUCH_BYTES:
+            self._splice_out()
 
     def client_finished(self) -> None:
         """The client will send no more; the backend may."""
@@ -107,6 +111,14 @@ class Tunnel(Timed):
             self._deadlines.arm(self, patience)
         else:
             self.abort("cD")
+
+    def _splice_in(self) -> None:
+        if self._valves:
+            self._valves[0].splice(None, self._count_in)
+
+    def _splice_out(self) -> None:
+        if self._valves:
+            self._valves[1].splice(None, self._count_out)
 
     def _count_in(self, count: int) -> None:
         self.bytes_in += count

@@ -18,7 +18,8 @@ class Valve(Timed):
     """Stands between two transports while one body flows: registered with the sink as its
     producer, it stops reading from the source while the sink is full.
 
-    `stalled` is called when the sink took not one byte for `timeout_s`.
+    `stalled` is called when the sink took not one byte for `timeout_s`; `again` when it has taken
+    all that held the source back, which is when more can go the short way.
     """
 
     def __init__(
@@ -28,12 +29,14 @@ class Valve(Timed):
         deadlines: Deadlines,
         timeout_s: float,
         stalled: Callable[[], None],
+        again: Callable[[], None],
     ) -> None:
         self._source = source
         self._sink = sink
         self._deadlines = deadlines
         self._timeout_s = timeout_s
         self._stalled = stalled
+        self._again = again
         self._left = 0
         self._paused_at = NEVER
         self._paused_s = 0.0
@@ -77,6 +80,7 @@ class Valve(Timed):
         self._resumed_at = self._deadlines.now()
         self._paused_s = self.paused_for(self._resumed_at)
         self._paused_at = NEVER
+        self._again()
         self._source.resumeProducing()
 
     def stopProducing(self) -> None:

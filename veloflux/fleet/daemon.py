@@ -4,7 +4,6 @@ Reading configuration, checking backends and answering on the admin listener go 
 worker is gone; only then is there nothing more to say.
 """
 
-import gc
 import signal
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -16,7 +15,9 @@ from twisted.python.failure import Failure
 
 from veloflux import __version__, logs
 from veloflux.core.model.node import Node
+from veloflux.edge.direct import is_compiled
 from veloflux.fleet.bind import ListenError
+from veloflux.fleet.garbage import Garbage
 from veloflux.fleet.messages import DRAIN_DEADLINE_S
 from veloflux.fleet.notify import Notify
 from veloflux.fleet.rollout import Rollout
@@ -79,6 +80,7 @@ class Daemon(Service):
         self._signals = Signals(
             reactor, stop=self._asked_to_stop, reload=self._reload, reopen=self._reopen
         )
+        self._garbage = Garbage()
         self._asked_at: float | None = None
         self._has_started = False
         self._is_stopping = False
@@ -139,6 +141,11 @@ class Daemon(Service):
             f"{node.snapshot.revision}"
         )
         self._log.info("{summary}", summary=summary)
+        if not is_compiled:
+            self._log.info(
+                "connections are served by Python alone, which takes more of the processor: with a "
+                "C compiler and Python's headers, installing VeloFlux compiles that part"
+            )
         self._notify.ready(summary)
 
     def _failed(self, failure: Failure) -> None:
@@ -155,9 +162,9 @@ class Daemon(Service):
     def _applied(self, node: Node) -> None:
         logs.set_level(node.log_level)
         self._supervisor.set_level(node.log_level)
-        # A configuration can be a hundred thousand objects, none in a cycle: collections, which
-        # count every second's tallies as a reason, need not walk them.
-        gc.freeze()
+        # A configuration can be a hundred thousand objects, and every second's tallies are a reason
+        # for a collection.
+        self._garbage.set_aside()
 
     def _asked_to_stop(self) -> None:
         now = self._reactor.seconds()

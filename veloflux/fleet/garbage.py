@@ -1,9 +1,9 @@
-"""What a worker's garbage collector walks: connections and requests, and not what stays.
+"""What the garbage collector walks: connections and requests, and not what stays.
 
-A snapshot's objects are many and stay until the next, so a collection would walk them for nothing,
-for 24 ms with ten thousand routes. Once it is built, all that there is is set aside (`gc.freeze`).
-What of that ends in a cycle is garbage that no later collection finds: a pool that is no more, an
-attempt to connect by a name. So all is walked again at times.
+A configuration's objects are many and stay until the next, so a collection would walk them for
+nothing, in a worker for 24 ms with ten thousand routes. Once it is there, all that there is is set
+aside (`gc.freeze`). What of that ends in a cycle is garbage that no later collection finds: a pool
+that is no more, a health check that failed. So all is walked again at times.
 """
 
 import gc
