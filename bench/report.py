@@ -148,8 +148,8 @@ def page(found: dict) -> str:
         f" {machine['nginx']} and {machine['haproxy'].removesuffix(' - https://haproxy.org/')}.",
         "One processor for the proxy, another for load and origin, loopback. Processor time of all",
         f"the proxy's processes, user and system. Medians of {settings['rounds']} rounds of",
-        f"{settings['seconds']} s, all in turn. *floor* is about the least that a proxy on Twisted can",
-        "do in Python alone, without any feature.",
+        f"{settings['seconds']} s, all in turn. *floor* is about the least that a proxy on Twisted",
+        "can do in Python alone, without any feature.",
     ]
     for work in found["works"].values():
         lines += ["", f"## {work['title'][0].upper()}{work['title'][1:]}", ""]
