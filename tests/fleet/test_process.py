@@ -1,6 +1,7 @@
 """What is said of a worker process that has ended."""
 
 import errno
+import os
 import signal
 from typing import Any
 
@@ -32,12 +33,16 @@ class Starved:
         self._failures = failures
         self.rows: list[str] = []
         self.children: list[Any] = []
+        self.environ: dict[str, str] = {}
 
-    def spawnProcess(self, child: object, program: str, argv: list[str], **_: object) -> None:
+    def spawnProcess(
+        self, child: object, program: str, argv: list[str], env: dict[str, str], **_: object
+    ) -> None:
         if self._failures:
             self._failures -= 1
             raise OSError(errno.EAGAIN, "no process left")
         self.rows.append(argv[-1])
+        self.environ = env
         self.children.append(child)
 
     def adoptStreamConnection(self, *_: object) -> None:
@@ -56,3 +61,11 @@ class Rows(SynchronousTestCase):
         for child in reactor.children:
             self.addCleanup(child._on_exit, "")
         self.assertEqual(reactor.rows, ["0", "1"])
+
+    def test_a_worker_is_told_to_do_without_what_is_compiled(self) -> None:
+        self.patch(os, "environ", {"VELOFLUX_PURE": "1", "VELOFLUX_ADMIN_PASSWORD": "secret"})
+        reactor = Starved(0)
+        Processes(reactor, lambda: "info").spawn(0, lambda _: None, lambda _: None)
+        self.addCleanup(reactor.children[0]._on_exit, "")
+        self.assertEqual(reactor.environ.get("VELOFLUX_PURE"), "1")
+        self.assertNotIn("VELOFLUX_ADMIN_PASSWORD", reactor.environ)

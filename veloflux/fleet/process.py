@@ -30,7 +30,10 @@ from veloflux.logs import Relay
 FAREWELL_S = 2.0
 _COMMAND = (sys.executable, "-m", "veloflux.fleet.child")
 # What a worker may know of our environment: the rest may hold secrets it has no use for.
-_PASSED = ("PATH", "HOME", "TZ", "TMPDIR", "LANG", "LC_", "LD_", "MALLOC_", "SSL_", "PYTHON", "COV")
+_PASSED = (
+    *("PATH", "HOME", "TZ", "TMPDIR", "LANG", "LC_", "LD_", "MALLOC_", "SSL_", "PYTHON", "COV"),
+    "VELOFLUX_PURE",
+)
 
 
 class Process(Protocol):
