@@ -1,4 +1,4 @@
-"""The floor: about the least that a proxy on Twisted can do for a request. `floor.py PORT ORIGIN`
+"""The floor: about the least that Python on Twisted can do for a request. `floor.py PORT ORIGIN`
 
 It has one origin, one route, no log, no deadline, no metric and no request bodies, and believes
 the origin. What stands above it in the table is the price of everything else. Two things make it

@@ -1,8 +1,8 @@
 # cython: language_level=3
 """What `pure.py` says, for a C compiler: the calls of the system without the interpreter between.
 
-Only what is called for each read and each write is here, and it decides nothing. Reading and sending
-keep the interpreter's lock: the sockets do not block, and to hand it over costs more.
+Only what is called for each client, read, write and wait is here, and it decides nothing. All but the
+wait keep the interpreter's lock: the sockets do not block, and to hand it over costs more.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer

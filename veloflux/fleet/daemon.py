@@ -144,7 +144,8 @@ class Daemon(Service):
         if not is_compiled:
             self._log.info(
                 "connections are served by Python alone, which takes more of the processor: with a "
-                "C compiler and Python's headers, installing VeloFlux compiles that part"
+                "C compiler and Python's headers, installing VeloFlux compiles that part; "
+                "VELOFLUX_PURE in the environment leaves it out"
             )
         self._notify.ready(summary)
 
