@@ -112,8 +112,9 @@ class SystemTestCase(SynchronousTestCase):
         self.addCleanup(backend.close)
         return backend
 
-    def server(self, serve: Callable[[socket.socket], None]) -> Server:
-        server = Server(serve)
+    def server(self, serve: Callable[[socket.socket], None], receive_bytes: int = 0) -> Server:
+        """A server of this function, with a small window perhaps."""
+        server = Server(serve, receive_bytes)
         self.addCleanup(server.close)
         return server
 

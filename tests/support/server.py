@@ -12,12 +12,15 @@ class Server:
     `opened` and `ended` count connections: the second is released when `serve` is through.
     """
 
-    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+    def __init__(self, serve: Callable[[socket.socket], None], receive_bytes: int = 0) -> None:
         self.opened = threading.Semaphore(0)
         self.ended = threading.Semaphore(0)
         self._serve = serve
         self._sockets: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        if receive_bytes:
+            # Of each connection's as well, which the kernel would widen to 32 MiB here and there.
+            self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.port = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -18,8 +18,8 @@ from tests.support.server import read_all, read_head
 
 MIB = 1024 * 1024
 SIZE = 4 * MIB + 12_345
-# More than the buffers of two connections.
-LARGE = 32 * MIB
+# More than the buffers of two connections, one of which has a small window.
+LARGE = 64 * MIB
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 KEY = base64.b64encode(bytes(16))
 HANDSHAKE = (
@@ -88,13 +88,16 @@ class LeanTests(SystemTestCase):
 
     @contextlib.contextmanager
     def plane(
-        self, backend: Callable[[socket.socket], None] | str, protocol: str = "http"
+        self,
+        backend: Callable[[socket.socket], None] | str,
+        protocol: str = "http",
+        receive_bytes: int = 0,
     ) -> Iterator[SimpleNamespace]:
         """A data plane before one backend, a function or an address.
 
         Yields its `port` and `process`, and the backend's `server`.
         """
-        server = None if isinstance(backend, str) else self.server(backend)
+        server = None if isinstance(backend, str) else self.server(backend, receive_bytes)
         address = backend if server is None else server.address
         log = self.mktemp()
         with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
@@ -208,7 +211,7 @@ class LeanTests(SystemTestCase):
                 b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(found) + found
             )
 
-        with self.plane(serve) as plane:
+        with self.plane(serve, receive_bytes=256 * 1024) as plane:
             before = plane.process.memory
             client = self.connect(plane.port)
             client.settimeout(1.0)
