@@ -510,6 +510,18 @@ class Connections(BackendsTestCase):
                 self.assertEqual(client.answer().status, status)
                 self.assertIsNone(backend.end.ending)
 
+    def test_a_reset_where_others_were_served_is_one_too(self) -> None:
+        """The connection is there, so it cannot have ended unseen."""
+        self.make(pool={"retries": Retries(attempts=0)})
+        [client] = self.ask(1)
+        backend = self.backend()
+        backend.answer(backend.request().number, b"ok")
+        client.answer()
+        client.send(GET)
+        backend.reset(backend.request().number, 2)
+        self.assertEqual(client.answer().status, 502)
+        self.assertEqual(len(backend.requests), 2)
+
     def test_what_may_be_repeated_is(self) -> None:
         self.make(backends=2, pool={"retries": Retries(attempts=1, backoff_s=0.0)})
         client = self.rig.client()
@@ -552,6 +564,24 @@ class Connections(BackendsTestCase):
         second = self.backend(connection=1)
         second.answer(second.request().number, b"again")
         self.assertEqual(client.answer().body, b"again")
+
+    def test_it_is_asked_again_once(self) -> None:
+        """A request by which every connection ends must not end all there are."""
+        self.make(pool={"retries": Retries(attempts=0)})
+        clients, kept = [], []
+        for _ in range(3):
+            clients += self.ask(1)
+            kept.append(self.backend(settings={3: 1}))
+        for client, backend in zip(clients, kept, strict=True):
+            backend.answer(backend.request().number, b"ok")
+            client.answer()
+        clients[0].send(GET)
+        for backend in kept[:2]:
+            backend.request()
+            backend.end.reset()
+        self.assertEqual(clients[0].answer().status, 502)
+        kept[2].flush()
+        self.assertEqual(len(kept[2].requests), 1)
 
     def test_what_may_not_be_repeated_goes_by_none_that_has_ended(self) -> None:
         [client] = self.ask(1)

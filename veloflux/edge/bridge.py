@@ -526,6 +526,8 @@ class Bridge(Carrier, Outcome, Timed):
         elif upstream.has_served and upstream.has_answered_nothing and self.is_repeatable:
             self._close_valves()
             assert self.backend is not None
+            # It may be what connections end of.
+            self.is_repeatable = False
             self.pool.count_retry("reused_connection_closed")
             self.attempts += 1
             self.dial(self.backend)

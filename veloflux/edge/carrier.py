@@ -48,7 +48,8 @@ class Carrier:
     attempts = 0
     # Whether a kept connection will do.
     takes_idle = True
-    # Whether a kept connection that proves to be dead does no harm; else it is looked at first.
+    # Whether a kept connection that proves to be dead does no harm, as it does once; else it is
+    # looked at first.
     is_repeatable = True
     failure: Failure | None = None
     _dialling: "Dialling | Waiting | None" = None

@@ -221,6 +221,7 @@ class Copy(Carrier, Timed):
         elif upstream.has_served and upstream.has_answered_nothing and self.is_repeatable:
             # As with what it is a copy of: the backend had closed the connection before.
             assert self.backend is not None
+            self.is_repeatable = False
             self.pool.count_retry("reused_connection_closed")
             self.attempts += 1
             self.dial(self.backend)

@@ -148,6 +148,8 @@ class Call(Flow, Timed):
         if event.code == Code.REFUSED_STREAM and self.has_answered_nothing:
             bridge.backend_refused()
         else:
+            # The connection is there: it has not ended unseen.
+            self.has_served = False
             bridge.backend_lost(self, False)
 
     def broken(self, problem: ProtocolError) -> None:
