@@ -163,6 +163,14 @@ class Rules(SynchronousTestCase):
             self.assertTrue(peer.wire.endswith(frames.reset(3, code)), what)
             self.assertIsInstance(peer.say(head(1))[0], Answered, what)
 
+    def test_a_window_is_looked_at_also_when_all_is_sent(self) -> None:
+        """RFC 9113 sections 6.9 and 6.9.1 make no exception."""
+        for increment, code in ((0, PROTOCOL), ((1 << 31) - 1, FLOW)):
+            peer = Peer()
+            peer.say(frames.window_update(peer.get, increment))
+            self.assertEqual(peer.events, [Cancelled(peer.get, code, False, "window")])
+            self.assertEqual(peer.wire, frames.reset(peer.get, code))
+
     def test_harmless(self) -> None:
         for what, wire in HARMLESS.items():
             peer = Peer()

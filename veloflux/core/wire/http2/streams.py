@@ -57,7 +57,7 @@ VERDICTS: dict[State, dict[int, Verdict]] = {
         State.IDLE: (_T, _X, _X, _X),
         State.OPEN: (_T, _T, _T, _T),
         State.HALF_CLOSED_REMOTE: (_C, _C, _T, _T),
-        State.HALF_CLOSED_LOCAL: (_T, _T, _T, _I),
+        State.HALF_CLOSED_LOCAL: (_T, _T, _T, _T),
         State.ENDED: (_F, _F, _I, _I),
         State.CANCELLED: (_C, _C, _I, _I),
         State.LEFT: (_I, _I, _I, _I),
