@@ -69,6 +69,8 @@ MALFORMED: dict[str, tuple[Field, ...]] = {
     "8.2.1 a line's end at the end": (*GET, (b"a", b"b\r\n")),
     "8.2.2 te": (*GET, (b"te", b"trailers, deflate")),
     "8.2.3 a line in a crumb": (*GET, (b"cookie", b"a=b\r\nx: y")),
+    "8.2.3 a space after a crumb": (*GET, (b"cookie", b"a=b "), (b"cookie", b"c=d")),
+    "8.2.3 a space before a crumb": (*GET, (b"cookie", b"a=b"), (b"cookie", b" c=d")),
     "8.3 an unknown pseudo-field": (*GET, (b":test", b"ok")),
     "8.3 that of an answer": (*GET, (b":status", b"200")),
     "8.3 one after a field": (METHOD, SCHEME, AUTHORITY, (b"a", b"b"), PATH),
@@ -195,6 +197,15 @@ class Fields(SynchronousTestCase):
         self.assertEqual(head.fields.value(b"cookie"), b"a=b; c=d; e=f")
         self.assertEqual(head.fields.kept.count(b"cookie"), 1)
 
+    def test_an_empty_crumb_adds_nothing(self) -> None:
+        """8.2.1 allows it; its end would be a space at the end of the line"""
+        for crumbs in ((b"a=b", b""), (b"", b"a=b"), (b"", b"a=b", b"")):
+            head = read((*GET, *((b"cookie", crumb) for crumb in crumbs)))
+            self.assertEqual(head.fields.value(b"cookie"), b"a=b")
+        self.assertEqual(
+            read((*GET, (b"cookie", b""), (b"cookie", b""))).fields.value(b"cookie"), b""
+        )
+
     def test_each_crumb_counts(self) -> None:
         """H4: crumbs are not a way around the limit for fields"""
         crumbs = [(b"cookie", b"a=b")] * 102
@@ -216,6 +227,14 @@ class Fields(SynchronousTestCase):
         self.assertEqual(read(POST).fields.length, 0)
         sized = read((*POST, (b"content-length", b"5")), ended=False)
         self.assertEqual(sized.fields.length, 5)
+
+    def test_an_empty_body_is_announced_to_the_backend(self) -> None:
+        """Where a method has one, HTTP/1.1's servers may insist on a length (411)."""
+        for method in (b"POST", b"PUT", b"PATCH"):
+            head = read(((b":method", method), *GET[1:]))
+            self.assertEqual((head.fields.has_length, head.fields.length), (True, 0))
+        for method in (b"GET", b"HEAD", b"DELETE", b"OPTIONS"):
+            self.assertFalse(read(((b":method", method), *GET[1:])).fields.has_length)
 
     def test_an_empty_body_may_be_announced(self) -> None:
         peer = Peer()
@@ -392,9 +411,11 @@ class Boundary(SynchronousTestCase):
         ]
         crumbs = [v for n, v in fields if n == b"cookie"]
         if crumbs:
-            sent.append((b"cookie", b"; ".join(crumbs)))
+            sent.append((b"cookie", b"; ".join(crumb for crumb in crumbs if crumb)))
         if not ended and read.expected < 0:
             sent.append((b"transfer-encoding", b"chunked"))
+        elif read.expected < 0 and head.method == b"POST":
+            sent.append((b"content-length", b"0"))
         body = b"" if ended else b"x" * read.expected if read.expected >= 0 else b"0\r\n\r\n"
 
         connection = h11.Connection(h11.SERVER)

@@ -35,6 +35,8 @@ CONNECTION = frozenset(
 # Fields that are looked at; RFC 8441 has no use for the key, which is made here for the backend.
 _SINGULAR = (b"content-length", b"host", b"te")
 _MATTERS = CONNECTION | {b"cookie", b"sec-websocket-key", *_SINGULAR}
+# Methods of which a backend may insist to hear the length, be it 0 (411; RFC 9110 section 8.6).
+_WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
 _HANDSHAKE = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: %b\r\n"
 
 NewKey = Callable[[], bytes]
@@ -82,8 +84,8 @@ def opening(
         if is_connect:
             raw = _handshake(pseudo, host, lines, new_key, ended=ended, expected=expected)
         else:
-            coding = b"" if ended or expected >= 0 else b"transfer-encoding: chunked\r\n"
-            raw = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, pseudo[b":path"], host, lines, coding)
+            end = _end_of_body(method, ended=ended, expected=expected)
+            raw = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, pseudo[b":path"], host, lines, end)
         head = read_request(raw, limits, last)
     except ProtocolError as problem:
         return Opening(None, problem, method, expected, False)
@@ -136,11 +138,12 @@ def _lines(fields: Fields, start: int) -> tuple[bytes, dict[bytes, bytes]]:
             seen[name] = value
             if name != b"host":
                 lines.append(b"%b: %b\r\n" % (name, value))
-    if crumbs:
-        lines.append(b"cookie: %b\r\n" % b"; ".join(crumbs))
     block = b"".join(lines)
+    apart = b"".join([b"cookie: %b\r\n" % crumb for crumb in crumbs])
     # A pseudo-field among them fails here too: its name is not a token.
-    check_lines(block, len(lines))
+    check_lines(block + apart, len(lines) + len(crumbs))
+    if crumbs:
+        block += b"cookie: %b\r\n" % b"; ".join(filter(None, crumbs))
     if seen.get(b"te", b"trailers").lower() != b"trailers":
         raise malformed("TE says something other than trailers.")
     return block, seen
@@ -163,6 +166,15 @@ def _expected(seen: dict[bytes, bytes], *, ended: bool) -> int:
     if ended and expected:
         raise malformed("A body was announced and none comes.")
     return expected
+
+
+def _end_of_body(method: bytes, *, ended: bool, expected: int) -> bytes:
+    """The line by which HTTP/1.1 tells where the body ends, if there is to be another."""
+    if expected >= 0:
+        return b""
+    if not ended:
+        return b"transfer-encoding: chunked\r\n"
+    return b"content-length: 0\r\n" if method in _WITH_BODY else b""
 
 
 def _check_pseudo(pseudo: dict[bytes, bytes], *, is_connect: bool, tunnels: bool) -> None:
