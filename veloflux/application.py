@@ -117,7 +117,8 @@ def build(reactor: Any, path: str) -> Daemon:
     remembered = names.install(reactor)
     sockets = Sockets()
     sockets.bind([listener.address for listener in node.snapshot.listeners], node.workers)
-    supervisor = Supervisor(reactor, Processes(reactor, lambda: rollout.node.log_level), sockets)
+    processes = Processes(reactor, lambda: rollout.node.log_level)
+    supervisor = Supervisor(reactor, processes, sockets, aside)
     rollout = Rollout(node, supervisor, time.time)  # noqa: TID251  # the root knows it
     measured = Measured(store, reactor.seconds, store_observer(lambda: metrics))
     configuration = Configuration(

@@ -3,12 +3,19 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from veloflux.core.model.address import Address
 from veloflux.core.model.traffic import Backend, Listener, Pool, Route, Share, Snapshot
-from veloflux.fleet.messages import Applied, Commit, Down, Listen, Prepare, Prepared, Up
+from veloflux.fleet.messages import Applied, Commit, Down, Listen, Prepare, Prepared, Up, read_down
 
 LOCAL = Address("127.0.0.1", 0)
+_Result = TypeVar("_Result")
+
+
+async def at_once(work: Callable[[], _Result]) -> _Result:
+    """Instead of a thread."""
+    return work()
 
 
 def snapshot(version: int, *addresses: Address, backend: str = "127.0.0.1:9001") -> Snapshot:
@@ -40,6 +47,9 @@ class FakeProcess:
             self.given.append(message.address)
         self.heard.append(message)
 
+    def send_frame(self, frame: bytes) -> None:
+        self.send(read_down(frame))
+
     def abort(self) -> None:
         self.signals.append(signal.SIGABRT)
 
@@ -64,7 +74,7 @@ class FakeProcess:
         """Return the names of what it was sent; routes are part of what is to be prepared, and
         the first word is always of tickets."""
         names = (type(message).__name__ for message in self.heard)
-        return [name for name in names if name not in ("Routes", "Tickets")]
+        return [name for name in names if name not in ("Routes", "Same", "Tickets")]
 
 
 class FakeSpawner:

@@ -34,6 +34,7 @@ from veloflux.fleet.messages import (
     Refused,
     Reopen,
     Routes,
+    Same,
     Tickets,
     Told,
     Up,
@@ -168,6 +169,20 @@ class ChildTests(SynchronousTestCase):
         self.assertEqual(self.plane.prepared.routes, (one, two, three))
         self.tell(Prepare(snapshot(4, LOCAL)))
         self.assertEqual(self.plane.prepared.routes, ())
+
+    def test_keeps_routes_that_it_serves_by(self) -> None:
+        self.tell()
+        one, two, three = (Route(id=name) for name in ("one", "two", "three"))
+        self.tell(Routes((one, two, three)), Prepare(snapshot(3, LOCAL)), Commit(3))
+        kept = self.plane.prepared.routes
+        # Of what is prepared and not committed, nothing is kept.
+        self.tell(Routes((three,)), Prepare(snapshot(4, LOCAL)))
+        new = Route(id="new")
+        answer = self.tell(Same(1, 2), Routes((new,)), Prepare(snapshot(5, LOCAL)))
+        self.assertEqual(answer, [Prepared(5)])
+        self.assertEqual(self.plane.prepared.routes, (two, three, new))
+        for before, after in zip(kept[1:], self.plane.prepared.routes, strict=False):
+            self.assertIs(before, after)
 
     def test_what_is_being_built_is_not_walked_by_the_garbage_collector(self) -> None:
         self.addCleanup(gc.unfreeze)

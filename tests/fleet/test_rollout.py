@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fleet.fakes import LOCAL, FakeSpawner, snapshot
+from tests.fleet.fakes import LOCAL, FakeSpawner, at_once, snapshot
 from veloflux.config.diff import diff
 from veloflux.core.model.address import Address
 from veloflux.core.model.node import Admin, Node
@@ -38,7 +38,7 @@ class Case(SynchronousTestCase):
         self.spawner = FakeSpawner()
         self.sockets = Sockets()
         self.addCleanup(self.sockets.close)
-        self.supervisor = Supervisor(self.clock, self.spawner, self.sockets)
+        self.supervisor = Supervisor(self.clock, self.spawner, self.sockets, at_once)
         self.rollout = Rollout(node(1), self.supervisor, self.clock.seconds)
         self.applied: list[Node] = []
         self.rollout.on_applied.append(self.applied.append)
@@ -127,7 +127,8 @@ class RolloutTests(Case):
         spawner = FakeSpawner()
         sockets = Sockets()
         self.addCleanup(sockets.close)
-        rollout = Rollout(node(1), Supervisor(self.clock, spawner, sockets), self.clock.seconds)
+        supervisor = Supervisor(self.clock, spawner, sockets, at_once)
+        rollout = Rollout(node(1), supervisor, self.clock.seconds)
         started = Deferred.fromCoroutine(rollout.start())
         turn = rollout.turn.acquire()
         self.assertNoResult(turn)

@@ -2,13 +2,14 @@
 
 import errno
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fleet.fakes import LOCAL, FakeProcess, FakeSpawner, snapshot
+from tests.fleet.fakes import LOCAL, FakeProcess, FakeSpawner, at_once, snapshot
 from veloflux.core.model.address import Address
 from veloflux.core.model.metrics import Sample, Tally
 from veloflux.core.model.report import ProcessReport
@@ -28,10 +29,13 @@ from veloflux.fleet.messages import (
     Prepared,
     Refused,
     Reopen,
+    Routes,
+    Same,
     Tickets,
     Told,
     Watch,
 )
+from veloflux.fleet.parcel import Parcel
 from veloflux.fleet.sockets import Sockets
 from veloflux.fleet.supervisor import ANSWER_DEADLINE_S, RolloutError, Supervisor
 from veloflux.fleet.tickets import ROTATION_S
@@ -51,7 +55,7 @@ class Case(SynchronousTestCase):
         self.spawner = FakeSpawner()
         self.sockets = Sockets()
         self.addCleanup(self.sockets.close)
-        self.supervisor = Supervisor(self.clock, self.spawner, self.sockets)
+        self.supervisor = Supervisor(self.clock, self.spawner, self.sockets, at_once)
 
     @property
     def processes(self) -> list[FakeProcess]:
@@ -116,6 +120,22 @@ class StartTests(Case):
     def test_no_worker_at_all_ends_the_start(self) -> None:
         self.spawner.failures = 2
         self.failureResultOf(self.apply(snapshot(1, LOCAL)), RolloutError)
+
+    def test_a_drain_while_it_is_packed_ends_the_start_before_any_worker_runs(self) -> None:
+        packed: list[Callable[[], None]] = []
+
+        def later(work: Callable[[], Parcel]) -> Deferred[Parcel]:
+            done: Deferred[Parcel] = Deferred()
+            packed.append(lambda: done.callback(work()))
+            return done
+
+        self.supervisor = Supervisor(self.clock, self.spawner, self.sockets, later)
+        started = self.apply(snapshot(1, LOCAL))
+        self.successResultOf(self.supervisor.drain(1.0))
+        packed[0]()
+        self.failureResultOf(started, RolloutError)
+        self.assertEqual(self.processes, [])
+        self.assertNotIn(LOCAL, self.sockets)
 
     def test_an_occupied_port_ends_the_start_before_any_worker_runs(self) -> None:
         other = bind(LOCAL)
@@ -206,6 +226,14 @@ class RolloutTests(Case):
         self.failureResultOf(self.apply(snapshot(2, LOCAL, taken)), ListenError)
         self.assertEqual(one.last(Prepare).snapshot.version, 1)
         self.assertIn(LOCAL, self.sockets)
+
+    def test_who_serves_is_told_what_changes_and_who_is_new_everything(self) -> None:
+        one, _ = self.start()
+        self.apply(snapshot(2, LOCAL)).addErrback(lambda _: None)
+        self.assertEqual(one.heard[-2], Same(0, 1))
+        one.end("killed by signal 9 (SIGKILL)")
+        self.clock.advance(0)
+        self.assertIn(Routes(snapshot(1).routes), self.processes[2].heard)
 
     def test_a_death_in_the_middle_holds_nobody_up_and_the_successor_gets_the_decided_one(
         self,

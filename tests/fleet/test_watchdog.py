@@ -6,7 +6,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fleet.fakes import LOCAL, FakeProcess, FakeSpawner, snapshot
+from tests.fleet.fakes import LOCAL, FakeProcess, FakeSpawner, at_once, snapshot
 from veloflux.core.model.metrics import Tally
 from veloflux.fleet.messages import Counted, Leaving
 from veloflux.fleet.sockets import Sockets
@@ -20,7 +20,7 @@ class WatchdogTests(SynchronousTestCase):
         self.spawner = FakeSpawner()
         sockets = Sockets()
         self.addCleanup(sockets.close)
-        self.supervisor = Supervisor(self.clock, self.spawner, sockets)
+        self.supervisor = Supervisor(self.clock, self.spawner, sockets, at_once)
         applied = ensureDeferred(self.supervisor.apply(snapshot(1, LOCAL), 2))
         self.one, self.two = self.spawner.processes
         for process in self.spawner.processes:

@@ -65,7 +65,12 @@ class Channel(Int32StringReceiver, Generic[_Heard]):
             return
         if descriptor is not None:
             self.transport.sendFileDescriptor(descriptor)  # type: ignore[union-attr]  # a Unix transport
-        self.sendString(encode(message))
+        self.send_frame(encode(message))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send a message that is encoded already, and has no descriptor."""
+        if self.connected:
+            self.sendString(frame)
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
         """Keep a descriptor for the frame it belongs to; no program we start may inherit it."""

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from veloflux import logs
 from veloflux.core.model.metrics import Tally
 from veloflux.core.model.report import PoolReport, ProcessReport
-from veloflux.core.model.traffic import Route, Snapshot
+from veloflux.core.model.traffic import Snapshot
 from veloflux.fleet.cells import Cells
 from veloflux.fleet.channel import BOARD_FD, CHANNEL_FD, LEDGER_FD, Channel, adopt
 from veloflux.fleet.garbage import Garbage
@@ -51,11 +51,13 @@ from veloflux.fleet.messages import (
     Refused,
     Reopen,
     Routes,
+    Same,
     Tickets,
     Told,
     Watch,
     read_down,
 )
+from veloflux.fleet.parcel import Unpacking
 from veloflux.fleet.slices import in_slices
 from veloflux.fleet.trim import Trimmer, malloc_trim
 
@@ -152,7 +154,7 @@ class Child:
         self._deadline = 0.0
         self._late = 0
         self._trimmer = Trimmer(malloc_trim())
-        self._routes: list[Route] = []
+        self._routes = Unpacking()
         self._ready = -1
         self._building: Iterator[None] | None = None
         self._task: CooperativeTask[Iterator[None]] | None = None
@@ -181,10 +183,12 @@ class Child:
                 self._plane.meet(row, descriptor)
             case Routes(routes=routes):
                 self._garbage.rest()
-                self._routes.extend(routes)
+                self._routes.add(routes)
+            case Same(first=first, count=count):
+                self._garbage.rest()
+                self._routes.keep(first, count)
             case Prepare(snapshot=snapshot):
-                routes, self._routes = tuple(self._routes), []
-                self._prepare(replace(snapshot, routes=routes))
+                self._prepare(replace(snapshot, routes=self._routes.take()))
             case Commit(version=version, cells=cells):
                 self._commit(version, cells)
             case Mark(pool=pool, backend=backend, healthy=healthy):
@@ -241,6 +245,7 @@ class Child:
         if self._ready != version:
             return  # it was refused, as the supervisor has heard
         self._plane.commit(version, cells)
+        self._routes.commit()
         self._version = version
         self.channel.send(Applied(version))
 

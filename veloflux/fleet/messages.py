@@ -44,6 +44,13 @@ class Routes(Message, frozen=True, tag=True):
     routes: tuple[Route, ...]
 
 
+class Same(Message, frozen=True, tag=True):
+    """The next routes are `count` of those that the worker serves by, from the `first` on."""
+
+    first: int
+    count: int
+
+
 class Prepare(Message, frozen=True, tag=True):
     """Build everything that `snapshot` asks for, with the routes that came before, without using
     it; answer Prepared or Refused."""
@@ -185,6 +192,7 @@ Down: TypeAlias = (
     Listen
     | Door
     | Routes
+    | Same
     | Prepare
     | Commit
     | Mark

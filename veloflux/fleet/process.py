@@ -44,6 +44,9 @@ class Process(Protocol):
     def send(self, message: Down, descriptor: int | None = None) -> None:
         """Send a message; see `Channel.send`."""
 
+    def send_frame(self, frame: bytes) -> None:
+        """Send a message that is encoded already."""
+
     def abort(self) -> None:
         """End it with its stack on its standard error."""
 
@@ -164,6 +167,9 @@ class _Child(ProcessProtocol):
 
     def send(self, message: Down, descriptor: int | None = None) -> None:
         self.channel.send(message, descriptor)
+
+    def send_frame(self, frame: bytes) -> None:
+        self.channel.send_frame(frame)
 
     def abort(self) -> None:
         with suppress(ProcessExitedAlready):

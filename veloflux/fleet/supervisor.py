@@ -43,6 +43,7 @@ from veloflux.fleet.messages import (
     Up,
     Watch,
 )
+from veloflux.fleet.parcel import Parcel, pack
 from veloflux.fleet.process import Spawner
 from veloflux.fleet.sockets import Sockets, shut
 from veloflux.fleet.tickets import Rotation
@@ -80,7 +81,13 @@ class Supervisor:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, spawner: Spawner, sockets: Sockets) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        spawner: Spawner,
+        sockets: Sockets,
+        in_thread: Callable[[Callable[[], Parcel]], Awaitable[Parcel]],
+    ) -> None:
         self.on_tally: list[Callable[[int, Tally], None]] = []
         self.on_lines: list[Callable[[int, tuple[str, ...], int], None]] = []
         self.on_worker_gone: list[Callable[[int], None]] = []
@@ -92,7 +99,9 @@ class Supervisor:
         self._inquiry = Inquiry(clock, lambda: self._crew.everybody)
         self._lines_per_s = 0
         self._tickets = Rotation(clock, self._tell)
-        self._snapshot: Snapshot | None = None
+        self._in_thread = in_thread
+        # What is in force, as workers to come will get it.
+        self._parcel: Parcel | None = None
         self._marks = Marks()
         self._ejections: dict[tuple[str, str], float] = {}
         self._allotment = Allotment()
@@ -104,6 +113,10 @@ class Supervisor:
     def version(self) -> int:
         """The version in force; 0 before the first."""
         return self._snapshot.version if self._snapshot is not None else 0
+
+    @property
+    def _snapshot(self) -> Snapshot | None:
+        return self._parcel.snapshot if self._parcel is not None else None
 
     @property
     def is_draining(self) -> bool:
@@ -161,17 +174,17 @@ class Supervisor:
         `decide` raises, and then nothing changed.
         """
         assert not self._is_rolling_out, "one snapshot at a time"
-        if self.is_draining:
-            raise RolloutError(
-                "the daemon is draining; cancel the drain before you change its configuration"
-            )
+        self._check_awake()
         snapshot = replace(snapshot, workers=workers, secret=self.secret)
         addresses = [listener.address for listener in snapshot.listeners]
         self._is_rolling_out = True
         self._tickets.start()
         try:
+            before = self._snapshot
+            parcel = await self._in_thread(lambda: pack(snapshot, before))
+            self._check_awake()
             self._sockets.bind(addresses, workers)
-            prepared = await self._prepare(snapshot, workers)
+            prepared = await self._prepare(parcel, workers)
             opened = self._sockets.listen()
             try:
                 if decide is not None:
@@ -180,7 +193,7 @@ class Supervisor:
                 for sock in opened:
                     shut(sock)
                 raise
-            await self._commit(snapshot, workers, prepared)
+            await self._commit(parcel, workers, prepared)
         finally:
             self._is_rolling_out = False
             self._close_unused()
@@ -258,24 +271,31 @@ class Supervisor:
         """End every worker without notice."""
         self._crew.kill()
 
-    async def _prepare(self, snapshot: Snapshot, workers: int) -> list[Worker]:
+    def _check_awake(self) -> None:
+        if self.is_draining:
+            raise RolloutError(
+                "the daemon is draining; cancel the drain before you change its configuration"
+            )
+
+    async def _prepare(self, parcel: Parcel, workers: int) -> list[Worker]:
         if self._snapshot is None:
             self._crew.resize(workers)
         voters = [worker for worker in self._crew.members if worker.index < workers]
         if self._snapshot is None and not voters:
             raise RolloutError("no worker could be started")
-        ballot = self._open(Prepared, snapshot.version, voters)
+        ballot = self._open(Prepared, parcel.snapshot.version, voters)
         for worker in voters:
-            worker.prepare(snapshot)
+            worker.prepare(parcel)
         outcome = await ballot.closed
         problem = "the daemon is draining" if self.is_draining else _problem(outcome)
         if problem:
             raise RolloutError(problem)
         return outcome.agreed
 
-    async def _commit(self, snapshot: Snapshot, workers: int, prepared: list[Worker]) -> None:
+    async def _commit(self, parcel: Parcel, workers: int, prepared: list[Worker]) -> None:
         """Decide for the snapshot: from here on there is no way back."""
-        self._snapshot = snapshot
+        snapshot = parcel.snapshot
+        self._parcel = parcel
         if self.is_draining:
             return  # nobody will serve by it before the next start
         self._marks.keep(snapshot)
@@ -284,7 +304,7 @@ class Supervisor:
         ballot = self._open(Applied, snapshot.version, voters)
         for worker in voters:
             if worker not in prepared:
-                worker.prepare(snapshot)  # it started meanwhile
+                worker.prepare(parcel)  # it started meanwhile
             self._commit_to(worker, snapshot)
         self._sockets.narrow(workers)
         self._crew.resize(workers)
@@ -313,9 +333,9 @@ class Supervisor:
         worker.send(self._tickets.present)
         if self._lines_per_s:
             worker.send(Watch(self._lines_per_s))
-        if self._snapshot is not None:
-            worker.prepare(self._snapshot)
-            self._commit_to(worker, self._snapshot)
+        if self._parcel is not None:
+            worker.prepare(self._parcel)
+            self._commit_to(worker, self._parcel.snapshot)
 
     def _commit_to(self, worker: Worker, snapshot: Snapshot) -> None:
         worker.commit(snapshot, self._cells)

@@ -4,7 +4,6 @@ A worker starts, serves, drains and is gone; it may skip a state and never goes 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum
 
 from twisted.internet.interfaces import IReactorTime
@@ -12,15 +11,14 @@ from twisted.logger import Logger
 
 from veloflux.core.model.traffic import Snapshot
 from veloflux.fleet.cells import Cells
-from veloflux.fleet.messages import Commit, Down, Drain, Listen, Prepare, Routes, Up
+from veloflux.fleet.messages import Commit, Down, Drain, Listen, Up
+from veloflux.fleet.parcel import Parcel
 from veloflux.fleet.process import Process, Spawner
 from veloflux.fleet.sockets import Sockets
 
 # A worker that has not applied its first snapshot by then hangs; imports on a starved processor
 # take many seconds.
 START_DEADLINE_S = 60.0
-# Some sixty KB: what one read of the channel brings.
-_ROUTES_AT_ONCE = 250
 
 
 class State(Enum):
@@ -88,17 +86,18 @@ class Worker:
         """Whether it serves or is about to: one that drains no longer counts."""
         return self.state in (State.STARTING, State.SERVING)
 
-    def prepare(self, snapshot: Snapshot) -> None:
+    def prepare(self, parcel: Parcel) -> None:
         """Hand over a snapshot to prepare, and first the sockets it does not have yet."""
-        for listener in snapshot.listeners:
+        if self._process is None or self.state is State.GONE:
+            return
+        for listener in parcel.snapshot.listeners:
             sock = self._sockets.of(listener.address, self.index)
             name = str(listener.address)
             if self._given.get(name) is not sock:
                 self._given[name] = sock
                 self.send(Listen(name), sock.fileno())
-        for first in range(0, len(snapshot.routes), _ROUTES_AT_ONCE):
-            self.send(Routes(snapshot.routes[first : first + _ROUTES_AT_ONCE]))
-        self.send(Prepare(replace(snapshot, routes=())))
+        for frame in parcel.frames(self.version):
+            self._process.send_frame(frame)
 
     def commit(self, snapshot: Snapshot, cells: Cells) -> None:
         """Make it serve by a snapshot it has; it lets go of the sockets of removed listeners."""

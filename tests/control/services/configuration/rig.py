@@ -106,7 +106,7 @@ def serve(
     reader = Reader(directory, environ)
     blocking = Blocking(store) if store.documents else None
     opening = open_with(written(), reader, environ, blocking, 1000.0)
-    supervisor = Supervisor(clock, spawner, NoSockets())
+    supervisor = Supervisor(clock, spawner, NoSockets(), at_once)
     rollout = Rollout(opening.loaded.node, supervisor, clock.seconds)
     configuration = Configuration(
         opening,
