@@ -560,6 +560,16 @@ class Endings(Http2TestCase):
                 self.assertEqual(self.rig.service.connections, 0)
                 self.assertEqual(self.rig.inflight, 0)
 
+    def test_a_client_that_has_closed_is_not_waited_for(self) -> None:
+        """It would count towards `max_connections` for nothing."""
+        for asks in (False, True):
+            with variant(f"amid a request: {asks}"):
+                self.make()
+                if asks:
+                    self.client.ask()
+                self.client.end.finish()
+                self.assertEqual(self.rig.service.connections, 0)
+
     def test_what_is_no_http2_ends_it(self) -> None:
         """H9"""
         client = self.connect()

@@ -181,8 +181,9 @@ class Http2(Reception, Wire, Protocol, Timed):
             stream.abandon()
         self.transport.abortConnection()
 
-    def _close(self) -> None:
-        """Say no more; what is under way ends."""
+    def _close(self, *, linger: bool = True) -> None:
+        """Say no more; what is under way ends. Lingering is for a client that may still be
+        sending."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -193,7 +194,7 @@ class Http2(Reception, Wire, Protocol, Timed):
             self.transport.abortConnection()
             return
         self._farewell = Farewell(
-            self.transport, self.plane.deadlines, self.limits.write_timeout_s, linger=True
+            self.transport, self.plane.deadlines, self.limits.write_timeout_s, linger=linger
         )
         self.dataReceived = self._farewell.received  # type: ignore[method-assign]  # no question per read
 
@@ -206,7 +207,7 @@ class Http2(Reception, Wire, Protocol, Timed):
             self.transport.loseConnection()
         else:
             # Nobody is there to be answered: see `Downstream`.
-            self._close()
+            self._close(linger=False)
 
     def writeConnectionLost(self) -> None:
         """Our half-close went out; the rest of `_close` is waiting."""
