@@ -264,3 +264,41 @@ class Asking(Case):
         status, out, err = run("status", "--server", "http://127.0.0.1:1")
         self.assertEqual((status, out), (exits.UNREACHABLE, ""))
         self.assertIn("127.0.0.1:1", err)
+
+    def test_somebody_else_who_answers_there(self) -> None:
+        stranger = f"http://{self.backends[0].address}"
+        for verb in (
+            "status",
+            "pools",
+            "backends",
+            "routes",
+            "history",
+            "top --once",
+            "token list",
+        ):
+            status, _, err = run(*verb.split(), "--server", stranger)
+            self.assertEqual(status, exits.FAILED, verb)
+            self.assertIn(f"{stranger} answered 200, and is no VeloFlux", err)
+
+    def test_a_server_that_is_no_url(self) -> None:
+        for server in (
+            "127.0.0.1:9090",
+            "http://127.0.0.1:x",
+            "http://[::1",
+            "ftp://x",
+            "https://",
+        ):
+            status, out, err = run("status", "--server", server)
+            self.assertEqual((status, out), (exits.WRONG_USE, ""), server)
+            self.assertIn(f"{server!r} is no URL", err)
+
+    def test_files_that_cannot_be_used(self) -> None:
+        junk = self.daemon_.directory / "junk"
+        junk.write_bytes(b"\xff\x00")
+        for option in ("--token-file", "--ca"):
+            for path in (str(junk), "nope"):
+                told = run("status", "--server", "https://127.0.0.1:1", option, path)
+                self.assertEqual(told[0], exits.WRONG_USE, told)
+                self.assertIn(path, told[2])
+        os.environ["VELOFLUX_TOKEN"] = "of two\nlines"
+        self.assertEqual(run("status", "--server", "http://127.0.0.1:1")[0], exits.WRONG_USE)

@@ -69,6 +69,11 @@ def asks(
         daemon = Daemon(server.rstrip("/"), who, ca)
         try:
             return verb(daemon, *args, **kwargs)
+        except (LookupError, TypeError, AttributeError):
+            # An answer without what a daemon's has: somebody else's JSON, unless the fault is ours.
+            if daemon.is_veloflux:
+                raise
+            raise daemon.stranger() from None
         finally:
             daemon.close()
 

@@ -26,6 +26,8 @@ def read_secret(path: str) -> str:
             return line.strip()
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{path} holds no text; name the file with the secret") from None
 
 
 # Where a daemon on this machine writes the operator's password at its first start.

@@ -6,7 +6,7 @@ Python's own client is enough: one request at a time, JSON both ways, nothing to
 import json
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import IO, Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -65,14 +65,19 @@ class _UnixConnection(HTTPConnection):
 class Daemon:
     """One daemon; `authorization` is the header's value, empty for none.
 
-    `ca` is a file of authorities to verify its certificate by, the system's if it is None.
+    `ca` is a file of authorities to verify its certificate by, the system's if it is None. Raises
+    UsageError for a server that is no URL, a file without certificates, a value no header can have.
     """
 
     def __init__(self, server: str, authorization: str = "", ca: str | None = None) -> None:
         self.server = server
         self._authorization = authorization
-        self._ca = ca
         self._connection: HTTPConnection | None = None
+        # Whether who answered last calls itself so.
+        self.is_veloflux = False
+        self._connect = _connecting(server, ca)
+        if not (authorization.isascii() and authorization.isprintable()):
+            raise click.UsageError("what says who you are has characters that no header can have")
 
     def get(self, path: str, /, **query: object) -> Any:
         """Ask for something; returns the decoded answer. Raises DaemonError, as all others do."""
@@ -111,7 +116,18 @@ class Daemon:
         status, kind, answer = self._exchange(method, target, content, fields)
         if status >= 400:
             raise self._refused(status, answer)
-        return json.loads(answer) if "json" in kind else answer.decode()
+        try:
+            return json.loads(answer) if "json" in kind else answer.decode()
+        except ValueError:
+            raise self.stranger(status) from None
+
+    def stranger(self, status: int = 200) -> DaemonError:
+        """Say that something else answers there."""
+        return DaemonError(
+            f"{self.server} answered {status}, and is no VeloFlux; name the daemon's admin address "
+            "with --server",
+            _EXITS.get(status, FAILED),
+        )
 
     def _exchange(
         self, method: str, target: str, content: bytes | None, fields: Mapping[str, str]
@@ -121,6 +137,7 @@ class Daemon:
                 self._connection = self._connect()
             self._connection.request(method, target, content, dict(fields))
             answer = self._connection.getresponse()
+            self.is_veloflux = answer.getheader("Server") == "VeloFlux"
             return answer.status, answer.getheader("Content-Type") or "", answer.read()
         except (OSError, HTTPException) as error:
             self.close()
@@ -136,24 +153,43 @@ class Daemon:
             self._connection.close()
             self._connection = None
 
-    def _connect(self) -> HTTPConnection:
-        if self.server.startswith("unix:"):
-            return _UnixConnection(self.server.removeprefix("unix:"))
-        url = urlsplit(self.server)
-        if url.scheme == "https":
-            context = ssl.create_default_context(cafile=self._ca)
-            return HTTPSConnection(url.hostname or "", url.port, timeout=TIMEOUT_S, context=context)
-        return HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT_S)
-
     def _refused(self, status: int, answer: bytes) -> DaemonError:
         try:
             problem = json.loads(answer)
             detail = str(problem["detail"])
         except (ValueError, KeyError, TypeError):
-            problem, detail = {}, f"{self.server} answered {status}, and is no VeloFlux"
+            return self.stranger(status)
         if status == 401:
             detail += " Say who you are with --token-file, or --user and --password-file."
         return DaemonError(detail, _EXITS.get(status, FAILED), problem)
+
+
+def _connecting(server: str, ca: str | None) -> Callable[[], HTTPConnection]:
+    """Return what connects to a server; raises UsageError."""
+    if server.startswith("unix:"):
+        return lambda: _UnixConnection(server.removeprefix("unix:"))
+    try:
+        url = urlsplit(server)
+        host, port = url.hostname, url.port
+    except ValueError:
+        host = None
+    if not host or url.scheme not in ("http", "https"):
+        raise click.UsageError(
+            f"--server: {server!r} is no URL; write http://host:port, https://host:port "
+            "or unix:/path"
+        )
+    if url.scheme == "http":
+        return lambda: HTTPConnection(host, port, timeout=TIMEOUT_S)
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError as error:  # ssl.SSLError is one
+        why = (
+            "it has no certificate in PEM form"
+            if isinstance(error, ssl.SSLError)
+            else error.strerror
+        )
+        raise click.UsageError(f"--ca: {ca} cannot be used: {why}") from None
+    return lambda: HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
 
 
 def segment(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -20,6 +20,9 @@ _HISTORY: tuple[Column, ...] = (
     ("reason", "reason"),
     ("changes", lambda each: _summary(each)),
 )
+
+# Who takes back a change that is watched and does harm.
+_DAEMON = "veloflux"
 
 reason = click.option("--reason", metavar="TEXT", default="", help="Why, for the history.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
@@ -161,7 +164,7 @@ def show_revision(daemon: Daemon, revision: int | None, form: str) -> None:
 
 @click.command(
     help="""Make a new revision that equals an earlier one: the one before what is in force, if none
-is named.
+is named. A change that the daemon took back by itself is passed over.
 
 \b
 examples:
@@ -176,7 +179,7 @@ examples:
 def rollback(daemon: Daemon, revision: int | None, reason: str, yes: bool, form: str) -> None:
     """Go back to an earlier revision."""
     if revision is None:
-        revision = _before(daemon)
+        revision = earlier(daemon.get("/api/config/revisions", page_size=500)["items"])
     if not yes and sys.stdin.isatty():
         _print_changes(
             daemon.get(f"/api/config/revisions/{daemon_revision(daemon)}/diff", to=revision)
@@ -191,12 +194,25 @@ def daemon_revision(daemon: Daemon) -> int:
     return int(daemon.get("/api/status")["config_revision"])
 
 
-def _before(daemon: Daemon) -> int:
-    entries = daemon.get("/api/config/revisions", page_size=500)["items"]
-    for entry in entries:
-        if entry["in_force"] and entry["parent"]:
+def earlier(revisions: Iterable[Mapping[str, Any]]) -> int:
+    """Return the one before what is in force, past those that the daemon took back by itself.
+
+    To go back to one of these would be to go forward to what did harm. Raises CommandError.
+    """
+    entries = {entry["number"]: entry for entry in revisions}
+    entry = next((each for each in entries.values() if each["in_force"]), None)
+    while entry and entry["parent"]:
+        burned = entries.get(entry["parent"])
+        before = entries.get(burned["parent"]) if burned else None
+        if not before or entry["author"] != _DAEMON or _content(entry) != _content(before):
             return int(entry["parent"])
+        entry = before
     raise CommandError("there is no earlier revision to go back to", 4)
+
+
+def _content(entry: Mapping[str, Any]) -> str:
+    """What is the same for revisions that say the same: a tag is their number and this."""
+    return str(entry["etag"]).partition("-")[2]
 
 
 @click.command(
