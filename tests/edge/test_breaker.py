@@ -1,11 +1,55 @@
 """A pool that fails too often is not asked for a while."""
 
+import errno
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.edge import GET, OK, Rig
 from veloflux.core.model.resilience import CircuitBreaker, Retries
 
 FAILED = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
+
+
+class Relayed(SynchronousTestCase):
+    """Connections to a pool: one that was taken is a success."""
+
+    def rig(self) -> Rig:
+        breaker = CircuitBreaker(error_percent=50, min_requests=4, open_s=5.0, probes=1)
+        return Rig(
+            self,
+            listener={"protocol": "tcp", "pool": "app"},
+            routes=(),
+            pool={
+                "circuit_breaker": breaker,
+                "outlier_detection": None,
+                "retries": Retries(attempts=0),
+            },
+        )
+
+    def connect(self, rig: Rig, connections: int, refuses: int = 0) -> None:
+        rig.backend.refuses = refuses
+        for _ in range(connections):
+            rig.client()
+
+    def state(self, rig: Rig) -> str:
+        [report] = rig.service.report()
+        return report.circuit
+
+    def test_some_failures_are_borne(self) -> None:
+        rig = self.rig()
+        for _ in range(4):
+            self.connect(rig, 3)
+            self.connect(rig, 1, errno.ECONNREFUSED)
+        self.assertEqual(self.state(rig), "closed")
+
+    def test_it_opens_and_closes(self) -> None:
+        rig = self.rig()
+        self.connect(rig, 4, errno.ECONNREFUSED)
+        self.assertEqual(self.state(rig), "open")
+        rig.wait(5.5)
+        # While the probe's connection lasts.
+        self.connect(rig, 3)
+        self.assertEqual((self.state(rig), len(rig.backend.connections)), ("closed", 3))
 
 
 class Breaking(SynchronousTestCase):

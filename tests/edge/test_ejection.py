@@ -12,6 +12,33 @@ FAILED = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
 CALM = Retries(attempts=0)
 
 
+class Relayed(SynchronousTestCase):
+    """X1: of a connection that is relayed, it is known that it was taken."""
+
+    def rig(self, **detection: object) -> Rig:
+        pool = {"outlier_detection": OutlierDetection(**detection), "retries": CALM}
+        listener = {"protocol": "tcp", "pool": "app"}
+        return Rig(self, listener=listener, routes=(), backends=2, pool=pool)
+
+    def ask(self, rig: Rig, connections: int, refuses: int) -> None:
+        rig.backends[0].refuses = refuses
+        for _ in range(connections):
+            rig.client()
+
+    def test_one_that_takes_none(self) -> None:
+        rig = self.rig(consecutive_failures=3)
+        self.ask(rig, 8, errno.ECONNREFUSED)
+        self.assertEqual(rig.count("veloflux_upstream_ejections_total", "10.0.0.1:80"), 1)
+        self.assertEqual(rig.backends[0].attempts, 3)
+
+    def test_one_that_fails_now_and_then(self) -> None:
+        rig = self.rig(consecutive_failures=3)
+        for _ in range(30):
+            self.ask(rig, 2, errno.ECONNREFUSED)
+            self.ask(rig, 10, 0)
+        self.assertEqual(rig.count("veloflux_upstream_ejections_total"), 0)
+
+
 class Ejected(SynchronousTestCase):
     """X1, X2, X3"""
 

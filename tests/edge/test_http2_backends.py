@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -18,7 +19,8 @@ from tests.support.http2 import Http2Backend, Http2Client
 from tests.support.secure import BackendsOverTls, SecureBackend
 from veloflux.core.model.policies import Mirror
 from veloflux.core.model.resilience import Retries
-from veloflux.core.model.traffic import Keepalive, Route, Share, Timeouts
+from veloflux.core.model.traffic import Backend as BackendModel
+from veloflux.core.model.traffic import Keepalive, Pool, Route, Share, Timeouts
 from veloflux.core.wire.http2 import frames
 
 REFUSED = 7
@@ -72,6 +74,25 @@ class FromHttp1(BackendsTestCase):
         self.assertEqual((entry["status"], entry["bytes_out"]), (200, 5))
         self.assertEqual((entry["termination"], entry["backend"]), ("--", "10.0.0.1:80"))
         self.assertEqual(self.rig.inflight, 0)
+
+    def test_a_body_that_came_before_its_turn_has_to_wait_for_a_slow_backend(self) -> None:
+        one = BackendModel(Rig.FIRST, max_connections=1)
+        self.make(pools=(Pool("app", (one,), protocol="h2"),))
+        first = self.rig.client()
+        first.send(GET)
+        backend = self.backend(
+            settings={SettingCodes.INITIAL_WINDOW_SIZE: 1000}, acknowledges=False
+        )
+        number = backend.request().number
+        client = self.rig.client()
+        client.queue(
+            b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n" + bytes(4000000)
+        )
+        self.rig.reactor.turn()
+        backend.answer(number, b"ok")
+        self.rig.wait(0.1)
+        self.assertEqual(len(backend.requests), 2)
+        self.assertGreater(client.unread, 3_500_000)
 
     def test_many_share_a_connection(self) -> None:
         clients = [self.rig.client() for _ in range(5)]

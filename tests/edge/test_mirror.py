@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.edge import GET, OK, POST, UPLOAD, Backend, Rig, get, ok
 from veloflux.core.model.address import Address
 from veloflux.core.model.policies import Compression, Mirror
+from veloflux.core.model.resilience import StickySessions
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.model.traffic import Pool, Route, Share, Timeouts
 
@@ -126,6 +127,21 @@ class Copies(MirrorTestCase):
         copy = self.second.request()
         self.assertEqual((copy.body, copy.field(b"expect")), (b"hello", None))
 
+    def test_a_clients_cookie_for_its_backend_is_not_in_it(self) -> None:
+        [app, second] = self.rig.snapshot.pools
+        app = replace(app, sticky_sessions=StickySessions())
+        self.rig.change(pools=(app, second), secret=bytes(32))
+        client = self.rig.client()
+        client.send(GET)
+        self.main.request()
+        self.main.answer(OK)
+        self.second.request()
+        self.second.answer(OK)
+        cookie, _, _ = (client.answer().field(b"set-cookie") or b"").partition(b";")
+        client.send(get(lines=b"Cookie: a=b; " + cookie + b"\r\n"))
+        self.assertEqual(self.main.request().field(b"cookie"), b"a=b")
+        self.assertEqual(self.second.request().field(b"cookie"), b"a=b")
+
     def test_a_share_of_them(self) -> None:
         self.make({"percent": 0.0})
         self.serve(GET)
@@ -199,6 +215,17 @@ class Answers(MirrorTestCase):
         self.assertEqual(self.second.attempts, 1)
         self.assertEqual(self.rig.count("veloflux_upstream_requests_total", "next", "5xx"), 1)
         self.assert_nothing_left()
+
+    def test_how_late_they_are_is_known(self) -> None:
+        """Or who answers copies alone would be the fastest of all."""
+        [app, second] = self.rig.snapshot.pools
+        self.rig.change(pools=(app, replace(second, algorithm="peak_ewma")))
+        self.serve(GET)
+        self.second.request()
+        self.rig.wait(2.0)
+        self.second.answer(OK)
+        [_, report] = self.rig.service.report()
+        self.assertAlmostEqual(report.backends[0].latency_s or 0.0, 2.0, places=1)
 
     def test_until_the_backend_closes(self) -> None:
         self.serve(GET)

@@ -1,6 +1,7 @@
 """Requests that are asked again: which, of whom, when, and how many of them."""
 
 import errno
+from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -67,6 +68,42 @@ class Again(SynchronousTestCase):
         self.assertEqual(second.request().body, b"hello")
         second.answer(OK)
         self.assertEqual(client.answer().status, 200)
+
+    def test_a_body_whose_backend_was_late(self) -> None:
+        """The client had to wait, and is not charged for that."""
+        rig = self.rig()
+        rig.change(
+            pools=(
+                replace(rig.snapshot.pools[0], timeouts=Timeouts(connect_s=30, first_byte_s=30)),
+            )
+        )
+        client = rig.client()
+        client.send(b"PUT / HTTP/1.1\r\nHost: example.org\r\nContent-Length: 3010\r\n\r\n")
+        client.send(b"x" * 3000)
+        first = self.asked(rig)
+        (second,) = [backend for backend in rig.backends if backend is not first]
+        second.is_silent = True
+        first.connections[0].reset()
+        rig.wait(20)
+        second.accept()
+        rig.wait(6)
+        self.assertEqual(client.news, b"")
+        client.send(b"x" * 10)
+        self.assertEqual(second.request().body, b"x" * 3010)
+        second.answer(OK)
+        self.assertEqual(client.answer().status, 200)
+
+    def test_an_answer_that_is_a_failure_took_its_time(self) -> None:
+        for status, least in ((b"429", 2.0), (b"503", 2.0)):
+            rig = self.rig(1, statuses=(429, 503))
+            rig.change(pools=(replace(rig.snapshot.pools[0], algorithm="peak_ewma"),))
+            client = rig.client()
+            client.send(GET)
+            rig.backend.request()
+            rig.wait(2.0)
+            rig.backend.answer(FAILED.replace(b"503", status))
+            [report] = rig.service.report()
+            self.assertAlmostEqual(report.backends[0].latency_s or 0.0, least, places=1)
 
     def test_not_what_may_have_been_done(self) -> None:
         rig = self.rig()

@@ -394,6 +394,23 @@ class Backends(SynchronousTestCase):
             rig.backend.answer(bytes((byte,)))
         self.assertEqual(client.answer().body, b"abcdefghij")
 
+    def test_one_that_has_begun_to_answer_and_reads_on(self) -> None:
+        """It is not silent that still takes the request."""
+        rig = Rig(self, pool={"timeouts": Timeouts(idle_s=10)}, limits={"min_body_rate": 0})
+        client = rig.client()
+        client.send(UPLOAD)
+        rig.backend.connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        for _ in range(8):
+            client.send(b"1\r\nx\r\n")
+            rig.wait(4)
+        client.send(b"0\r\n\r\n")
+        rig.wait(9)
+        self.assertIsNone(client.ending)
+        self.assertEqual(rig.backend.request().body, b"x" * 8)
+        rig.wait(2)
+        self.assertEqual(client.ending, "reset")
+        self.assertEqual(rig.entry()["termination"], "sD")
+
     def test_the_whole_takes_too_long(self) -> None:
         """X2"""
         rig, client = self.rig(total_s=10)

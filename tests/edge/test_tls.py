@@ -127,6 +127,26 @@ class Termination(TlsTestCase):
         self.assertEqual(client.ending, "closed")
         self.assertEqual(rig.entry()["termination"], "--")
 
+    def test_a_client_that_is_through_with_the_handshakes_end(self) -> None:
+        """Before there is a backend, which has to hear of it all the same."""
+        rig = self.tcp_rig()
+        peer = rig.connect()
+        assert peer is not None
+        connection = SSL.Connection(client_context(), None)
+        connection.set_connect_state()
+        client = SecureClient(rig.reactor, peer, connection)
+        with self.assertRaises(SSL.WantReadError):
+            connection.do_handshake()
+        client._say()
+        client._listen()
+        connection.do_handshake()
+        client.queue(b"all of it")
+        client.finish()
+        self.assertEqual(rig.backend.received, b"all of it")
+        self.assertEqual(rig.backend.connection.ending, "finished")
+        rig.backend.answer(b"an answer")
+        self.assertEqual(client.received, b"an answer")
+
     def test_after_a_proxy_header(self) -> None:
         rig = self.rig(listener={"proxy_protocol": True})
         peer = rig.connect()

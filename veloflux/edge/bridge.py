@@ -166,7 +166,7 @@ class Bridge(Carrier, Outcome, Timed):
         elif self.lane.mirroring is None:
             self.carry(self.started)
         else:
-            self._carry_and_copy(self.lane.mirroring, lines)
+            self._carry_and_copy(self.lane.mirroring)
 
     def _hide_cookie(self, sticky: Sticky) -> None:
         """The cookie that brings a client back is between it and us."""
@@ -177,9 +177,9 @@ class Bridge(Carrier, Outcome, Timed):
                 stages = self.lane.stages
                 self._prelude = stages.prelude(self.head, self.head.authority, lines)
 
-    def _carry_and_copy(self, mirroring: Mirroring, lines: bytes) -> None:
+    def _carry_and_copy(self, mirroring: Mirroring) -> None:
         """The original first, unless its body is still to come: the copy waits for that."""
-        self.copy = mirroring.begin(self, lines)
+        self.copy = mirroring.begin(self, self._lines)
         self.carry(self.started)
         if self.copy is not None and self.head.fields.length == 0:
             copy, self.copy = self.copy, None
@@ -243,9 +243,8 @@ class Bridge(Carrier, Outcome, Timed):
             self.is_sent = True
             if self._upload is not None:
                 self._upload.close()
-            if not upstream.is_answering:
-                now = self.plane.deadlines.now()
-                self.plane.deadlines.arm(upstream, now + self.pool.timeouts.first_byte_s)
+            wait = upstream.idle_s if upstream.is_answering else self.pool.timeouts.first_byte_s
+            self.plane.deadlines.arm(upstream, self.plane.deadlines.now() + wait)
             return
         downstream = self.downstream
         if self._upload is None:
@@ -312,10 +311,12 @@ class Bridge(Carrier, Outcome, Timed):
             self.broken(bad_answer("upgrade", "The backend did not switch protocols."))
             return
         unwanted = self.pool.unwanted
-        if unwanted is not None and head.status in unwanted:
-            if self._repeat(exchange.UNWANTED, head.status):
-                return
-            self.answered_at = now
+        if (
+            unwanted is not None
+            and head.status in unwanted
+            and self._repeat(exchange.UNWANTED, head.status, now - self.sent_at)
+        ):
+            return
         is_plain = self.lane.compressing is None or not self._recodes(head)
         if is_plain and len(rest) == head.whole and self.head.method != b"HEAD":
             # The commonest case: all of the answer, which needs no decoder.
@@ -509,9 +510,11 @@ class Bridge(Carrier, Outcome, Timed):
         upstream = self.upstream
         if self._download is not None and upstream is not None:
             now = self.plane.deadlines.now()
-            patience = self._download.held_until(now) + upstream.idle_s
+            # It was the client that took no more; or the backend still reads, which has deadlines
+            # of its own.
+            reads = self._sent is not None and not self.is_sent
+            patience = (now if reads else self._download.held_until(now)) + upstream.idle_s
             if patience > now:
-                # It was the client that took no more.
                 self.plane.deadlines.arm(upstream, patience)
                 return
         self._failed(exchange.SLOW_BACKEND if self.status else exchange.FIRST_BYTE)
@@ -587,9 +590,9 @@ class Bridge(Carrier, Outcome, Timed):
         self._over(self.plane.deadlines.now(), failure.termination)
         self.downstream.answer_failure(self, failure)
 
-    def _repeat(self, failure: Failure, status: int = 0) -> bool:
+    def _repeat(self, failure: Failure, status: int = 0, seconds: float = 0.0) -> bool:
         """Ask again, after a while, when the request and the pool allow it; says whether it will.
-        `status` is what the backend answered, if it did."""
+        `status` is what the backend answered, if it did, after so many seconds."""
         pool, backend = self.pool, self.backend
         if backend is None or self._has_begun:
             return False
@@ -606,7 +609,7 @@ class Bridge(Carrier, Outcome, Timed):
         if not pool.chooser.has_other_than(self._tried):
             # Better the same again than none.
             self._tried = ()
-        self.leave_backend(status, failure.reason)
+        self.leave_backend(status, failure.reason, seconds)
         pool.count_retry(failure.reason)
         luck = self.plane.luck
         delay = backoff(self._costly, retries.backoff_s, retries.max_backoff_s, luck)
@@ -648,12 +651,8 @@ class Bridge(Carrier, Outcome, Timed):
             self.copy = None
         if self.deadline != NEVER:
             self.plane.deadlines.disarm(self)
-        backend = self.backend
-        if backend is not None:
-            if self.answered_at:
-                seconds = self.answered_at - self.sent_at
-                backend.durations.observe(seconds)
-                self.leave_backend(self.status, "", seconds)
-            else:
-                self.leave_backend(0, self.error)
+        if self.answered_at:
+            self.leave_backend(self.status, "", self.answered_at - self.sent_at)
+        else:
+            self.leave_backend(0, self.error)
         self.plane.record(self, now, termination)

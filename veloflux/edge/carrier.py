@@ -209,6 +209,17 @@ class Carrier:
         self.pool.count_retry(failure.reason)
         self.carry(self.plane.deadlines.now())
 
+    def works(self, now: float) -> None:
+        """The backend has taken a connection, of which nobody will see an answer: it does well."""
+        backend, pool = self.backend, self.pool
+        assert backend is not None
+        backend.asked += 1
+        backend.good += 1
+        if backend.is_failing:
+            pool.judge.observe(backend, 200, "")
+        if pool.breaker is not None:
+            pool.breaker.observe(True, now, self._ticket)
+
     def leave_backend(self, status: int | None, reason: str = "", seconds: float = 0.0) -> None:
         """Done with the backend, which answered `status` after so many seconds, or 0 for a failure
         with that reason, or None for nothing to count."""
@@ -221,6 +232,8 @@ class Carrier:
         pool = self.pool
         if status is not None:
             backend.answers[status // 100] += 1
+            if status:
+                backend.durations.observe(seconds)
             if not 0 < status < 500 or backend.is_failing:
                 pool.judge.observe(backend, status, reason)
         if not pool.is_simple:

@@ -179,13 +179,14 @@ class Downstream(Reception, Intake, Protocol):
     def resume_body(self) -> None:
         """The backend is there: what came meanwhile goes to it."""
         data, self._buffer = self._buffer, b""
-        body = self.body
-        if body is not None and not body.received:
-            body.restart(self.plane.deadlines.now())
-        # Before its first byte the client may still wait for leave to send it.
-        if body is not None and (data or body.received):
-            self._read_body(body, data)
+        # First, for the backend may be full of that much.
         self._resume()
+        body = self.body
+        if body is not None:
+            body.restart(self.plane.deadlines.now())
+            # Before its first byte the client may still wait for leave to send it.
+            if data or body.received:
+                self._read_body(body, data)
 
     def _read_body(self, body: Upload, data: bytes) -> None:
         bridge = self.bridge
@@ -345,9 +346,9 @@ class Downstream(Reception, Intake, Protocol):
         self.plane.deadlines.disarm(self)
         early, self._buffer = self._buffer, b""
         self.dataReceived = tunnel.from_client  # type: ignore[method-assign]  # no question per read
+        self._resume()
         if early:
             tunnel.from_client(early)
-        self._resume()
 
     def cut(self) -> None:
         """End the connection so that the client sees its answer is not whole."""

@@ -247,10 +247,7 @@ class Copy(Carrier, Timed):
             upstream.abort()
         if self.deadline != NEVER:
             self.plane.deadlines.disarm(self)
-        if self.backend is not None:
-            if self._answered_at:
-                self.backend.durations.observe(self._answered_at - self._sent_at)
-            self.leave_backend(self._status)
+        self.leave_backend(self._status, "", self._answered_at - self._sent_at)
         self._body.clear()
         self._payload = b""
         self.plane.copies.discard(self)

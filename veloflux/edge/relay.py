@@ -32,6 +32,8 @@ class Relay(Protocol, Carrier, Outcome):
 
     tunnel: Tunnel | None = None
     takes_idle = False
+    # The client's last word came with the end of its handshake, before there is a backend.
+    _is_through = False
     text = ""
     # What a PROXY header said of the connection, and who sent it.
     preface: Preface | None = None
@@ -65,9 +67,9 @@ class Relay(Protocol, Carrier, Outcome):
 
     def couple(self, upstream: "RelayUpstream") -> None:
         """The backend is there: couple the two."""
-        assert self.backend is not None
         self._dialling = None
         self.sent_at = self.plane.deadlines.now()
+        self.works(self.sent_at)
         early, self._early = self._early, b""
         if early:
             # Before there is a tunnel, whose own way to the socket is shorter.
@@ -84,6 +86,8 @@ class Relay(Protocol, Carrier, Outcome):
         self.tunnel = upstream.tunnel = tunnel
         self.dataReceived = tunnel.from_client  # type: ignore[method-assign]  # no question per read
         upstream.dataReceived = tunnel.from_backend  # type: ignore[method-assign]  # no question per read
+        if self._is_through:
+            tunnel.client_finished()
         self.transport.resumeProducing()
 
     def gave_up(self, failure: Failure) -> None:
@@ -107,6 +111,8 @@ class Relay(Protocol, Carrier, Outcome):
     def readConnectionLost(self) -> None:
         if self.tunnel is not None:
             self.tunnel.client_finished()
+        else:
+            self._is_through = True
 
     def writeConnectionLost(self) -> None:
         """Our half-close went out; the client may still send."""

@@ -74,7 +74,7 @@ class Upload:
             self.restart(now)
 
     def restart(self, now: float) -> None:
-        """From now on the client's pace counts; nothing was read from it before."""
+        """From now on the client's pace counts; until now it was kept waiting."""
         self._since = self._last = now
 
     def judge(self, now: float, held_s: float, held_until: float) -> float:

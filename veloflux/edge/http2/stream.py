@@ -105,8 +105,7 @@ class Stream(Tunnelled, Intake):
         bridge, body = self.bridge, self.body
         if bridge is None or body is None:
             return
-        if not body.received:
-            body.restart(self.plane.deadlines.now())
+        body.restart(self.plane.deadlines.now())
         if data or self._is_whole:
             self._read_body(bridge, data)
         self.connection.flush()
