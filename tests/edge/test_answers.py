@@ -368,6 +368,20 @@ class Good(SynchronousTestCase):
         vias = [value for name, value in answer.fields if name == b"via"]
         self.assertEqual(vias, [b"1.1 inner", b"1.1 veloflux"])
 
+    def test_a_trailer_that_connection_names_stays_here(self) -> None:
+        """S17"""
+        answer = self.answer(
+            b"HTTP/1.1 200 OK\r\nConnection: X-Mine\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nok\r\n0\r\nx-mine: 1\r\nX-Kept: 2\r\n\r\n"
+        )
+        self.assertEqual((answer.body, answer.trailers), (b"ok", [(b"x-kept", b"2")]))
+
+    def test_via_tells_the_version_that_was_received(self) -> None:
+        """RFC 9110 section 7.6.3"""
+        for version in (b"1.0", b"1.1"):
+            answer = self.answer(b"HTTP/" + version + b" 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            self.assertEqual(answer.field(b"via"), version + b" veloflux")
+
     def test_one_date(self) -> None:
         """RFC 9110 section 6.6.1: the backend's, or ours"""
         date = b"Sun, 06 Nov 1994 08:49:37 GMT"

@@ -131,6 +131,18 @@ class Chunked(SynchronousTestCase):
             b"Via",
             b"Content_Length",
             b"X_Y",
+            b"Cache-Control",
+            b"HTTP2-Settings",
+            b"If-Match",
+            b"If-Modified-Since",
+            b"If-None-Match",
+            b"If-Range",
+            b"If-Unmodified-Since",
+            b"Pragma",
+            b"Proxy-Authenticate",
+            b"Range",
+            b"Traceparent",
+            b"Tracestate",
         ):
             with variant(name.decode()):
                 client = self.rig.client()
@@ -139,6 +151,13 @@ class Chunked(SynchronousTestCase):
                 self.assertEqual(request.trailers, [(b"x-a", b"1"), (b"x-b", b"2")])
                 self.assertNotIn(b"5", [value for _, value in request.fields])
                 client.close()
+
+    def test_a_trailer_that_connection_names_is_for_this_hop(self) -> None:
+        """S17: RFC 9110 section 7.6.1 speaks of trailers as of headers"""
+        client = self.rig.client()
+        head = UPLOAD[:-2] + b"Connection: x-mine, X-Other\r\n\r\n"
+        client.send(head + b"0\r\nX-Mine: 1\r\nX-Kept: 2\r\nx-other: 3\r\n\r\n")
+        self.assertEqual(self.rig.backend.request().trailers, [(b"x-kept", b"2")])
 
     def test_what_follows_is_the_next_request(self) -> None:
         """S15"""

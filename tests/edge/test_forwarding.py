@@ -331,6 +331,17 @@ class Identity(Forwarding):
             request.field(b"forwarded"), b'for="[2001:db8::7]";proto=http;host="[::2]:80"'
         )
 
+    def test_a_host_that_is_no_token_is_quoted(self) -> None:
+        """RFC 7239 section 4: an equals sign would begin another value"""
+        request = self.forwarded(get(host=b"a=b"))
+        self.assertEqual(request.field(b"forwarded"), b'for=198.51.100.7;proto=http;host="a=b"')
+
+    def test_via_tells_the_version_that_was_received(self) -> None:
+        """RFC 9110 section 7.6.3"""
+        for version in (b"1.0", b"1.1"):
+            request = self.forwarded(b"GET / HTTP/" + version + b"\r\nHost: a\r\n\r\n")
+            self.assertEqual(request.field(b"via"), version + b" veloflux")
+
     def test_vias_add_up(self) -> None:
         """RFC 9110 section 7.6.3"""
         request = self.lines(b"Via: 1.0 one, 1.1 two\r\n")

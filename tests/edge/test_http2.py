@@ -66,6 +66,13 @@ class Exchanges(Http2TestCase):
         self.assertEqual((entry["protocol"], entry["termination"]), ("HTTP/2", "--"))
         self.assertEqual((entry["status"], entry["bytes_out"]), (200, 5))
 
+    def test_via_tells_the_version_that_was_received(self) -> None:
+        """RFC 9110 section 7.6.3: of the request, and of the answer"""
+        number = self.client.ask("/")
+        self.assertEqual(self.backend.request().field(b"via"), b"2.0 veloflux")
+        self.backend.answer(OK)
+        self.assertEqual(self.client.answer(number).head[b"via"], b"1.1 veloflux")
+
     def test_the_same_again(self) -> None:
         for _ in range(3):
             number = self.client.ask()

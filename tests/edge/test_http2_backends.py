@@ -69,6 +69,8 @@ class FromHttp1(BackendsTestCase):
         answer = client.answer()
         self.assertEqual((answer.status, answer.body), (200, b"hello"))
         self.assertIn((b"x-of", b"backend"), answer.fields)
+        self.assertEqual(request[b"via"], b"1.1 veloflux")
+        self.assertEqual(answer.field(b"via"), b"2.0 veloflux")
         self.assertIn((b"content-length", b"5"), answer.fields)
         entry = self.entry()
         self.assertEqual((entry["status"], entry["bytes_out"]), (200, 5))

@@ -122,6 +122,8 @@ class Handshakes(SynchronousTestCase):
             (ACCEPT, KEY),
             (ACCEPT, b""),
             (b"Sec-WebSocket-Accept: ", b"X: "),
+            (b"Sec-WebSocket-Protocol: a", b"Sec-WebSocket-Accept: x"),
+            (b"HTTP/1.1 101", b"HTTP/1.0 101"),
             (b"Upgrade: websocket", b"Upgrade: h2c"),
             (b"Upgrade: websocket\r\n", b""),
             (b"Connection: Upgrade\r\n", b""),

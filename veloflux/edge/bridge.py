@@ -19,7 +19,6 @@ from veloflux.core.policy.retry import again, backoff
 from veloflux.core.wire.error import ProtocolError, bad_answer
 from veloflux.core.wire.framing import Body, Counted, Framed, UntilClose, encode
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
-from veloflux.core.wire.hygiene import VIA
 from veloflux.core.wire.trace import new_trace, trace_of
 from veloflux.core.wire.upgrade import check_switch
 from veloflux.edge.backend import Backend
@@ -291,7 +290,8 @@ class Bridge(Carrier, Outcome, Timed):
         assert self.upstream is not None
         if self.head.fields.minor:
             self._has_begun = True
-            self.downstream.send_interim(head)
+            lines = head.fields.kept + self.upstream.vias[head.fields.minor]
+            self.downstream.send_interim(head.status_line, lines)
         if head.status == 100 and self.downstream.body is not None:
             # It is for the client to go on.
             self.downstream.body.begin(self.plane.deadlines.now())
@@ -367,8 +367,9 @@ class Bridge(Carrier, Outcome, Timed):
 
     def _answer_prelude(self, head: ResponseHead, framing: bytes) -> bytes:
         """The head of the answer up to the value of X-Request-ID."""
+        assert self.upstream is not None
         fields = head.fields
-        lines = fields.kept + VIA
+        lines = fields.kept + self.upstream.vias[fields.minor]
         if not fields.has_date:
             lines += b"Date: %b\r\n" % self.plane.date
         lines += self.cookie

@@ -14,7 +14,6 @@ from zope.interface import implementer
 
 from veloflux.core.flow.exchange import Failure
 from veloflux.core.flow.upload import Upload
-from veloflux.core.wire import hygiene
 from veloflux.core.wire.answer import answer
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.framing import Body
@@ -220,11 +219,9 @@ class Downstream(Reception, Intake, Protocol):
 
     # Answers
 
-    def send_interim(self, head: ResponseHead) -> None:
+    def send_interim(self, status_line: bytes, lines: bytes) -> None:
         """A 1xx answer."""
-        self.transport.write(
-            b"HTTP/1.1 %b\r\n%b%b\r\n" % (head.status_line, head.fields.kept, hygiene.VIA)
-        )
+        self.transport.write(b"HTTP/1.1 %b\r\n%b\r\n" % (status_line, lines))
 
     def send_answer(
         self,

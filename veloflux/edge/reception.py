@@ -62,6 +62,8 @@ class Reception:
 
     # Until the first answer is through.
     _book: Book | None = None
+    # By the minor version.
+    vias = hygiene.VIAS
     # How the log tells who it is.
     text = ""
     # What a PROXY header said of the connection, and who sent it.
@@ -207,4 +209,7 @@ class Reception:
     def _lines_for(self, fields: RequestFields, authority: bytes) -> bytes:
         scheme = self.listener.scheme
         subject = b"" if self.agreement is None else self.agreement.subject
-        return hygiene.request_lines(fields, authority, self.peer, scheme, self.is_trusted, subject)
+        via = self.vias[fields.minor]
+        return hygiene.request_lines(
+            fields, authority, self.peer, scheme, via, self.is_trusted, subject
+        )

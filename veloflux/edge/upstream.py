@@ -11,6 +11,7 @@ from zope.interface import implementer
 from veloflux.core.wire.error import ProtocolError, bad_answer
 from veloflux.core.wire.framing import Body, encode
 from veloflux.core.wire.http1 import REMEMBERED, ResponseHead, read_response
+from veloflux.core.wire.hygiene import VIAS
 from veloflux.edge.backend import Backend
 from veloflux.edge.deadlines import Deadlines, Timed
 from veloflux.edge.transport import unsent
@@ -37,6 +38,7 @@ class Upstream(Protocol, Timed):
 
     transport: Any
     wire = "http1_upstream"
+    vias = VIAS
 
     bridge: "Bridge | Copy | None" = None
     tunnel: Tunnel | None = None

@@ -104,7 +104,7 @@ def request_body(
     """
     length = head.fields.length
     if length is None:
-        return unframed()
+        return Framed() if unframed is Framed else Chunked(nominated=head.fields.nominated)
     if limit and length > limit:
         raise too_large(limit)
     return Counted(length)
@@ -139,7 +139,7 @@ def relay(
         return _EMPTY
     if length is not None:
         return Relay(framed or Counted(length), fields.length_line, False, False)
-    body = framed or (Chunked(502) if fields.chunked else UntilClose())
+    body = framed or (Chunked(502, fields.nominated) if fields.chunked else UntilClose())
     if client_minor == 0:
         return Relay(body, b"", False, True)
     return Relay(body, b"Transfer-Encoding: chunked\r\n", True, False)

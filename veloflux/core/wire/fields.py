@@ -41,7 +41,8 @@ class RequestFields:
 
     `kept` holds the lines to forward, `seen` the values of those that are not, by lower-case name.
     `length` is the body's length in bytes, None when it is chunked; `persistent` says whether the
-    client wants its connection kept.
+    client wants its connection kept. `nominated` are the names, lower case, of fields and trailers
+    that Connection keeps to this hop.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class RequestFields:
         "kept",
         "length",
         "minor",
+        "nominated",
         "persistent",
         "seen",
         "upgrade",
@@ -72,7 +74,9 @@ class RequestFields:
         self.host, self.authority = _host(seen, minor)
         options = _options(seen)
         self.persistent = b"close" not in options and (minor == 1 or b"keep-alive" in options)
-        self.kept = _without_nominated(self.kept, options)
+        self.nominated = frozenset(options) - _NOT_NOMINATED
+        if self.nominated:
+            self.kept = without(self.kept, self.nominated)
         self.expects_continue = _expects_continue(seen, minor)
         self.wants_trailers = b"trailers" in _listed(seen, b"te")
         # h2c is never upgraded to: it would carry requests past this hop's eyes.
@@ -106,7 +110,7 @@ _SHORT = 1024
 
 class ResponseFields:
     """A response's field block, read; `length` is what Content-Length says, or None, and
-    `length_line` says it again."""
+    `length_line` says it again. `nominated` is as a request's."""
 
     __slots__ = (
         "accept",
@@ -117,6 +121,7 @@ class ResponseFields:
         "length",
         "length_line",
         "minor",
+        "nominated",
         "persistent",
         "upgrade",
     )
@@ -140,12 +145,17 @@ class ResponseFields:
         self.length_line = b"" if self.length is None else b"Content-Length: %d\r\n" % self.length
         options = _options(seen)
         self.persistent = b"close" not in options and (minor == 1 or b"keep-alive" in options)
-        self.kept = _without_nominated(self.kept, options)
+        self.nominated = frozenset(options) - _NOT_NOMINATED
+        if self.nominated:
+            self.kept = without(self.kept, self.nominated)
         self.has_date = b"date" in seen
         if self.has_date:
             self.kept += b"Date: " + seen[b"date"][0] + b"\r\n"
-        self.upgrade = b"upgrade" in options and _listed(seen, b"upgrade") == (b"websocket",)
-        self.accept = (seen.get(b"sec-websocket-accept") or [b""])[0]
+        self.upgrade = (
+            minor == 1 and b"upgrade" in options and _listed(seen, b"upgrade") == (b"websocket",)
+        )
+        accepts = seen.get(b"sec-websocket-accept", ())
+        self.accept = accepts[0] if len(accepts) == 1 else b""
 
 
 def without(lines: bytes, names: Iterable[bytes]) -> bytes:
@@ -177,11 +187,6 @@ def _listed(seen: Seen, name: bytes) -> tuple[bytes, ...]:
 def _options(seen: Seen) -> tuple[bytes, ...]:
     """The connection options; Proxy-Connection counts, as old clients mean it (RFC 9112 C.2.2)."""
     return _listed(seen, b"connection") + _listed(seen, b"proxy-connection")
-
-
-def _without_nominated(kept: bytes, options: tuple[bytes, ...]) -> bytes:
-    nominated = [name for name in options if name not in _NOT_NOMINATED]
-    return without(kept, nominated) if nominated else kept
 
 
 def _request_length(seen: Seen, minor: int) -> int | None:

@@ -34,6 +34,7 @@ _MAX_TRAILERS = 8192
 _NOT_IN_TRAILERS = frozenset(
     (
         b"authorization",
+        b"cache-control",
         b"connection",
         b"content-encoding",
         b"content-length",
@@ -43,12 +44,23 @@ _NOT_IN_TRAILERS = frozenset(
         b"expect",
         b"forwarded",
         b"host",
+        b"http2-settings",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
         b"keep-alive",
         b"max-forwards",
+        b"pragma",
+        b"proxy-authenticate",
         b"proxy-authorization",
         b"proxy-connection",
+        b"range",
         b"set-cookie",
         b"te",
+        b"traceparent",
+        b"tracestate",
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
@@ -112,7 +124,8 @@ class Framed:
 
 
 class Chunked:
-    """A chunked body; extensions are checked and dropped, trailers checked and kept.
+    """A chunked body; extensions are checked and dropped, trailers checked and kept, less those
+    called by one of `nominated`.
 
     `feed` raises ProtocolError with the status that `status` names: 400 for a client's body,
     502 for a backend's.
@@ -122,6 +135,7 @@ class Chunked:
         "_buffer",
         "_extensions",
         "_left",
+        "_nominated",
         "_payload",
         "_seen",
         "_state",
@@ -131,7 +145,7 @@ class Chunked:
         "trailers",
     )
 
-    def __init__(self, status: int = 400) -> None:
+    def __init__(self, status: int = 400, nominated: frozenset[bytes] = frozenset()) -> None:
         self._buffer = b""
         self._left = 0
         # Not bound, or it would be part of a cycle.
@@ -140,6 +154,7 @@ class Chunked:
         self._payload = 0
         self._seen = 0
         self._status = status
+        self._nominated = nominated
         self.done = False
         self.rest = b""
         self.trailers = b""
@@ -216,7 +231,7 @@ class Chunked:
         self.trailers = b"".join(
             match[0]
             for match in grammar.ANY_FIELD.finditer(block, 1)
-            if is_trailer(match[1].lower())
+            if is_trailer(name := match[1].lower()) and name not in self._nominated
         )
         self.done = True
         return end + 4

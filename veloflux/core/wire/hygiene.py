@@ -10,10 +10,14 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from veloflux.core.wire.fields import RequestFields, Seen
-from veloflux.core.wire.grammar import REQUEST_ID
+from veloflux.core.wire.grammar import REQUEST_ID, TOKEN
 from veloflux.core.wire.trace import trace_of
 
-VIA = b"Via: 1.1 veloflux\r\n"
+# What a message came by (RFC 9110 section 7.6.3), by the minor version of its head. HTTP/2 has no
+# such version, and its heads are read as those of HTTP/1.1.
+VIAS = (b"Via: 1.0 veloflux\r\n", b"Via: 1.1 veloflux\r\n")
+HTTP2_VIAS = (b"Via: 2.0 veloflux\r\n", b"Via: 2.0 veloflux\r\n")
+_TOKEN = re.compile(TOKEN)
 _COOKIE = re.compile(rb"^(cookie:[ \t]*)([^\r\n]*)\r\n", re.I | re.M)
 # From a trusted proxy these are passed on as they came; others may not say them.
 _BELIEVED = (b"x-real-ip",)
@@ -56,14 +60,15 @@ def request_lines(
     authority: bytes,
     peer: str,
     scheme: bytes,
+    via: bytes,
     trusted: bool,
     subject: bytes = b"",
 ) -> bytes:
     """The lines for the backend, less Host and X-Request-ID.
 
-    `authority` is what the request is for, `peer` the address the connection comes from, `subject`
-    the line that names the client by its certificate. The lines depend on these and the field block
-    alone, so they can be kept with them.
+    `authority` is what the request is for, `peer` the address the connection comes from, `via` the
+    line of `VIAS` for it, `subject` the line that names the client by its certificate. The lines
+    depend on these and the field block alone, so they can be kept with them.
     """
     lines = [fields.kept]
     if fields.length is None:
@@ -83,7 +88,7 @@ def request_lines(
     else:
         lines.append(_forwarded(authority, peer, scheme))
     lines.append(subject)
-    lines.append(VIA)
+    lines.append(via)
     return b"".join(lines)
 
 
@@ -117,6 +122,7 @@ def _forwarded_on(authority: bytes, peer: str, scheme: bytes, said: Seen) -> byt
     node = b'"[%b]"' % address if b":" in address else address
     element = b"for=%b;proto=%b" % (node, scheme)
     if authority:
-        element += b';host="%b"' % authority if b":" in authority else b";host=" + authority
+        is_token = _TOKEN.fullmatch(authority) is not None
+        element += b";host=" + authority if is_token else b';host="%b"' % authority
     lines.append(b"Forwarded: %b\r\n" % b", ".join([*said.get(b"forwarded", ()), element]))
     return b"".join(lines)

@@ -7,7 +7,7 @@ import hashlib
 from veloflux.core.wire.error import ProtocolError, bad_answer, bad_request
 from veloflux.core.wire.fields import ResponseFields
 from veloflux.core.wire.http1 import RequestHead
-from veloflux.core.wire.hygiene import VIA
+from veloflux.core.wire.hygiene import VIAS
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -56,10 +56,10 @@ def switching(fields: ResponseFields, accept: bytes, request_id: bytes) -> bytes
     return (
         b"HTTP/1.1 101 Switching Protocols\r\n%b%bConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Accept: %b\r\nX-Request-ID: %b\r\n\r\n"
-        % (fields.kept, VIA, accept, request_id)
+        % (fields.kept, VIAS[fields.minor], accept, request_id)
     )
 
 
 def switched(fields: ResponseFields) -> bytes:
     """The field lines that tell a client of HTTP/2 (RFC 8441 section 5)."""
-    return fields.kept + VIA
+    return fields.kept + VIAS[fields.minor]

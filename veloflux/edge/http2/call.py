@@ -9,6 +9,7 @@ from veloflux.core.wire.framing import Body, Framed
 from veloflux.core.wire.http1 import ResponseHead
 from veloflux.core.wire.http2.error import Code
 from veloflux.core.wire.http2.events import Cancelled
+from veloflux.core.wire.hygiene import HTTP2_VIAS
 from veloflux.edge.deadlines import Timed
 from veloflux.edge.http2.flow import Flow
 
@@ -26,6 +27,7 @@ class Call(Flow, Timed):
     transport."""
 
     wire = "http2_upstream"
+    vias = HTTP2_VIAS
     tunnel = None
 
     bridge: "Bridge | Copy | None" = None

@@ -26,6 +26,7 @@ from veloflux.core.wire.http2.events import (
 )
 from veloflux.core.wire.http2.server import Server
 from veloflux.core.wire.http2.settings import Terms
+from veloflux.core.wire.hygiene import HTTP2_VIAS
 from veloflux.edge.deadlines import NEVER, Timed
 from veloflux.edge.farewell import Farewell
 from veloflux.edge.http2.stream import Stream
@@ -48,6 +49,7 @@ class Http2(Reception, Wire, Protocol, Timed):
 
     transport: Any
     descriptors = 1
+    vias = HTTP2_VIAS
 
     codec: Server
 

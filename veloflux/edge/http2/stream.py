@@ -15,7 +15,6 @@ from veloflux.core.wire.framing import Body, Framed
 from veloflux.core.wire.http1 import RequestHead, ResponseHead
 from veloflux.core.wire.http2.error import Code
 from veloflux.core.wire.http2.server import Server
-from veloflux.core.wire.hygiene import VIA
 from veloflux.core.wire.upgrade import switched
 from veloflux.edge.bridge import Bridge
 from veloflux.edge.deadlines import NEVER
@@ -152,9 +151,9 @@ class Stream(Tunnelled, Intake):
 
     # Answers
 
-    def send_interim(self, head: ResponseHead) -> None:
+    def send_interim(self, status_line: bytes, lines: bytes) -> None:
         """A 1xx answer."""
-        self.codec.interim(self.number, head.status_line, head.fields.kept + VIA)
+        self.codec.interim(self.number, status_line, lines)
         self.connection.flush()
 
     def send_answer(
