@@ -286,7 +286,7 @@ class Asking(Case):
             "http://127.0.0.1:x",
             "http://[::1",
             "ftp://x",
-            "https://",
+            "//x",
         ):
             status, out, err = run("status", "--server", server)
             self.assertEqual((status, out), (exits.WRONG_USE, ""), server)
@@ -302,3 +302,15 @@ class Asking(Case):
                 self.assertIn(path, told[2])
         os.environ["VELOFLUX_TOKEN"] = "of two\nlines"
         self.assertEqual(run("status", "--server", "http://127.0.0.1:1")[0], exits.WRONG_USE)
+
+    def test_documents_that_cannot_be_read_or_written(self) -> None:
+        deep = self.daemon_.directory / "deep"
+        deep.write_text('{"a":' * 100_000)
+        for verb in ("restore", "import"):
+            status, _, err = self.call(verb, str(deep))
+            self.assertEqual(status, exits.FAILED, verb)
+            self.assertIn(f"{deep}", err)
+            self.assertIn("nested", err)
+        status, _, err = self.call("export", "--file", "/nowhere/x")
+        self.assertEqual(status, exits.FAILED)
+        self.assertIn("/nowhere/x cannot be written: No such file or directory", err)

@@ -82,5 +82,7 @@ def _read(path: str) -> object:
     try:
         with click.open_file(path, "rb") as file:
             return json.load(file)
+    except RecursionError:
+        raise CommandError(f"{path} cannot be read: it is nested too deep", 1) from None
     except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be read: {error}", 1) from None

@@ -139,6 +139,13 @@ class Daemon:
             answer = self._connection.getresponse()
             self.is_veloflux = answer.getheader("Server") == "VeloFlux"
             return answer.status, answer.getheader("Content-Type") or "", answer.read()
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise DaemonError(
+                f"{self.server} cannot prove who it is: {error.verify_message}; name its "
+                "authorities with --ca",
+                UNREACHABLE,
+            ) from None
         except (OSError, HTTPException) as error:
             self.close()
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__

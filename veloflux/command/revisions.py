@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -235,8 +236,11 @@ def export(daemon: Daemon, form: str, path: str | None) -> None:
     if path is None:
         click.echo(text, nl=False)
     else:
-        with open(path, "w") as file:
-            file.write(text)
+        try:
+            with open(path, "w") as file:
+                file.write(text)
+        except OSError as error:
+            raise CommandError(f"{path} cannot be written: {error.strerror}", 1) from None
 
 
 @click.command(
@@ -267,14 +271,29 @@ def import_(daemon: Daemon, path: str, merge: bool, dry_run: bool, reason: str, 
 
 
 def read_document(path: str) -> object:
-    """Read a JSON or YAML document from a file, or from standard input for `-`."""
-    import yaml
+    """Read a JSON or YAML document from a file, or from standard input for `-`.
+
+    YAML is read as strictly as a configuration: PyYAML's own reader has no bounds, not of depth.
+    """
+    import json
+
+    from veloflux.config.problem import ConfigError
+    from veloflux.config.written import parse
 
     try:
         with click.open_file(path, "rb") as file:
-            return yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # it is safe
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path} cannot be read: {error}", 1) from None
+            content = file.read()
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}", 1) from None
+    with suppress(ValueError, RecursionError):
+        return json.loads(content)
+    try:
+        written = parse(content, path)
+    except ConfigError as error:
+        raise CommandError(str(error), 1) from None
+    for fault in written.faults:
+        raise CommandError(f"{path}:{fault.line}: {fault}", 1)
+    return written.document
 
 
 def _print_changes(found: dict[str, Any]) -> None:
