@@ -1,11 +1,13 @@
 """What goes through without coming into the process, and what does come."""
 
+import contextlib
 import socket
 import threading
 import time
 from typing import Any
 
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.case import SystemTestCase
@@ -40,7 +42,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Side(Protocol):
-    """One end of the tunnel; counts what comes into the process."""
+    """One end of the tunnel; counts what comes into the process, and tells of its loss."""
 
     seen = 0
     tunnel: Any = None
@@ -51,6 +53,9 @@ class Side(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.seen += len(data)
         getattr(self.tunnel, self._hands_on)(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.tunnel.lost("SD")
 
 
 class Turning(SynchronousTestCase):
@@ -154,6 +159,29 @@ class Tunnels(Turning):
         self.assertLess(self.inner.seen, SIZE / 8)
         self.assertEqual(self.tunnel.bytes_in, SIZE)
 
+    def test_what_was_taken_from_a_backend_that_is_gone_reaches_the_client(self) -> None:
+        self.backend.setblocking(False)
+        until = time.monotonic() + LATE_S
+        while self.inner.transport.feeder is None and time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                self.backend.send(bytes(MIB))
+            self.reactor.iterate(0.01)
+        self.assertGreater(self.inner.transport.feeder.pending, 0)
+        # It is gone, which is seen when something is sent to it.
+        self.backend.close()
+        self.client.sendall(b"and you?")
+        while not self.ended and time.monotonic() < until:
+            self.reactor.iterate(0.01)
+        received: list[int] = []
+
+        def receive() -> None:
+            while more := self.client.recv(MIB):
+                received.append(len(more))
+
+        self.turn_until(threading.Thread(target=receive))
+        self.assertEqual(sum(received), self.tunnel.bytes_out)
+        self.assertEqual(self.ended, ["SD"])
+
 
 class Bodies(Turning, SystemTestCase):
     """Of HTTP, with a reader that is always behind: they are spliced again each time that it has
@@ -180,6 +208,9 @@ class Bodies(Turning, SystemTestCase):
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LITTLE)
         address = Address("127.0.0.1", listening.getsockname()[1])
         service = Service(self.reactor, 1)
+        # What is closed is let go of in the loop's next turns.
+        for _ in range(3):
+            self.addCleanup(self.reactor.iterate)
         self.addCleanup(service.close)
         service.listen(str(address), listening.detach())
         limits = Limits(max_body_bytes=BODY)

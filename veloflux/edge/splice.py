@@ -74,11 +74,15 @@ class Splice:
         source.doRead = self._read
 
     def stop(self) -> None:
-        """Give the source back to its protocol; bytes in the pipe are lost."""
+        """Give the source back to its protocol, and what is in the pipe to the sink's own queue: it
+        is owed that, whatever became of the source."""
         if self._source.__dict__.get("doRead") == self._read:
             del self._source.doRead
         if self._sink.feeder is self:
             self._sink.fed()
+        if self._pipe is not None and self.pending and self._sink.connected:
+            left, self.pending = self.pending, 0
+            self._sink.write(os.read(self._pipe[0], left))
         self._return_pipe()
 
     def flush(self) -> Any:

@@ -99,11 +99,11 @@ class Valve(Timed):
 
     def close(self) -> None:
         """The body is through: let go of both transports, whatever the sink still holds."""
+        self._sink.unregisterProducer()
         self._deadlines.disarm(self)
         if self._splice is not None:
             self._splice.stop()
             self._splice = None
-        self._sink.unregisterProducer()
         self._source.resumeProducing()
 
     def expire(self, now: float) -> None:
