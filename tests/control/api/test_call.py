@@ -75,6 +75,12 @@ class BodyTests(ShelfCase):
             answer = self.call("POST", "/api/books", {}, {"Content-Type": kind})
             self.assertEqual(answer.status, 400, kind)
 
+    def test_compressed_is_refused(self) -> None:
+        for coding, status in (("gzip", 415), ("gzip, identity", 415), ("identity", 201)):
+            body = {"title": "ulysses", "pages": 730}
+            answer = self.call("POST", "/api/books", body, {"Content-Encoding": coding})
+            self.assertEqual(answer.status, status, coding)
+
     def test_is_asked_for_where_there_must_be_one(self) -> None:
         self.assertEqual(self.call("POST", "/api/books").status, 400)
         self.assertEqual(self.call("PUT", "/api/books/emma").json()["pages"], 474)

@@ -85,6 +85,13 @@ class ChangingTests(ShelfCase):
             self.call("PUT", "/api/books/none", {}, {"If-None-Match": "*"}).status, 404
         )
 
+    def test_of_what_has_no_tag_is_refused(self) -> None:
+        for name in ("If-Match", "If-None-Match"):
+            answer = self.call("POST", "/api/books", {"title": "x", "pages": 1}, {name: "*"})
+            self.assertEqual(answer.status, 400)
+            self.assertIn("no ETag", answer.json()["detail"])
+        self.assertEqual(set(self.shelf.books), {"emma"})
+
     def test_nothing_comes_between_the_condition_and_the_change(self) -> None:
         gate: Deferred[None] = Deferred()
         self.shelf.before_change.append(gate)

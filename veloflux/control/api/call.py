@@ -146,6 +146,8 @@ class Call:
         return await repeats.once(entry.by.id, key[0], whole, work)
 
     async def _body(self, request: Request, content: bytes) -> dict[str, Any]:
+        if content and (request.getHeader(b"Content-Encoding") or b"identity") != b"identity":
+            raise Problem(415, "The body must not be compressed; take Content-Encoding out.")
         kind = request.getHeader(b"Content-Type")
         if len(content) <= AT_ONCE_BYTES:
             return self._arguments.body(kind, content)
@@ -160,7 +162,10 @@ class Call:
                 raise BusyError("Too many changes wait for the one that is made at the moment.")
             await self._turn.acquire()
         try:
-            if on and not self.row.is_safe and self._current is not None:
+            if on and not self.row.is_safe:
+                if self._current is None:
+                    # Making the change would mean that the condition holds (RFC 9110, 13.2.1).
+                    raise InvalidError(_NO_TAG)
                 on.check(await self._current.etag(asked, arguments))
             answer = self._written(await self._called(asked, {**arguments, **rest}))
         finally:
@@ -219,7 +224,16 @@ class Call:
             await self._frame.audit.record(entry)
         except Refusal as error:
             # What was done is done; to say that it was not would be worse.
-            _log.error("not kept in the audit, since {error}: {entry}", error=error, entry=entry)
+            _log.error(
+                "the audit has no record of {entry.action} of {entry.object} by {by} from "
+                "{entry.address}: {entry.outcome}, call {entry.request_id}; {error}",
+                entry=entry,
+                by=entry.by.name if entry.by else "nobody",
+                error=error,
+            )
+
+
+_NO_TAG = "There is no ETag of this: take If-Match and If-None-Match out."
 
 
 def shielded(work: Deferred[_T]) -> Deferred[_T]:
