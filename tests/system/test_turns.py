@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.protocol import ClientFactory
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from veloflux.edge.reactor import LeanReactor
@@ -172,3 +172,55 @@ class Failures(LoopTestCase):
     def test_nobody_at_a_path(self) -> None:
         path = str(Path(self.mktemp()).resolve())
         self.fail_to(lambda factory: self.reactor.connectUNIX(path, factory))
+
+
+class Echo(Protocol):
+    def __init__(self, *, is_faulty: bool) -> None:
+        self._is_faulty = is_faulty
+
+    def connectionMade(self) -> None:
+        if self._is_faulty:
+            raise ValueError("not this one")
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(data)  # type: ignore[union-attr]  # there is one by now
+
+
+class Echoes(Factory):
+    """All but the first are without fault."""
+
+    noisy = False
+    built = 0
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        self.built += 1
+        return Echo(is_faulty=self.built == 1)
+
+
+class Faults(SynchronousTestCase):
+    def test_one_costs_one_client_alone(self) -> None:
+        """Its descriptor is soon another's."""
+        reactor = LeanReactor()
+        self.addCleanup(reactor._poller.close)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setblocking(False)
+            port = reactor.adoptStreamPort(listening.fileno(), socket.AF_INET, Echoes())
+            address = listening.getsockname()
+            answers: list[bytes | type[OSError]] = []
+            for _ in range(3):
+                with socket.create_connection(address) as client:
+                    client.sendall(b"hello")
+                    client.setblocking(False)
+                    for _ in range(10):
+                        reactor.iterate(0.01)
+                    try:
+                        answers.append(client.recv(100))
+                    except OSError as error:
+                        answers.append(type(error))
+                reactor.iterate(0.01)
+            port.stopListening()
+            for _ in range(3):
+                reactor.iterate()
+        self.assertEqual(answers[1:], [b"hello", b"hello"])
+        self.assertIn(answers[0], (b"", ConnectionResetError))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)

@@ -92,18 +92,22 @@ class AcceptAll:
 
     def serve(self: Any, sock: SocketType, address: Any) -> None:
         """Connect a client's socket to what the factory builds."""
+        transport = None
         try:
             protocol = self.factory.buildProtocol(self._buildAddr(address))
             if protocol is None:
                 sock.close()
                 return
             self.sessionno += 1
-            protocol.makeConnection(
-                self.transport(sock, protocol, address, self, self.sessionno, self.reactor)
-            )
+            transport = self.transport(sock, protocol, address, self, self.sessionno, self.reactor)
+            protocol.makeConnection(transport)
         except Exception:  # one connection's fault must not close the port
             _log.failure("A connection failed as it was accepted")
-            sock.close()
+            if transport is None:
+                sock.close()
+            else:
+                # The reactor knows its descriptor, which is soon another's.
+                transport.abortConnection()
 
     def is_short(self: Any, error: OSError) -> bool:
         """Whether it is for want of something that nobody can be accepted, and then refuse who
