@@ -108,6 +108,22 @@ class FromHttp1(BackendsTestCase):
         for n, client in enumerate(clients):
             self.assertEqual(client.answer().body, b"/%d" % n)
 
+    def test_who_left_meanwhile_needs_no_connection(self) -> None:
+        [one] = self.rig.backends
+        one.is_silent = True
+        for _ in range(250):
+            client = self.rig.client()
+            client.send(GET)
+            client.close()
+        client = self.rig.client()
+        client.send(GET)
+        self.assertEqual(one.attempts, 1)
+        one.accept()
+        backend = self.backend()
+        backend.answer(backend.request().number, b"ok")
+        self.assertEqual(client.answer().body, b"ok")
+        self.assertEqual(len(backend.requests), 1)
+
     def test_the_same_again_is_the_same_block(self) -> None:
         client = self.rig.client()
         backend = None

@@ -175,7 +175,7 @@ class Carrier:
         if backend.multiplex is not None and self.takes_idle:
             call = backend.multiplex.begin(is_repeatable=self.is_repeatable)
             if call is None:
-                self._dialling = Waiting(self)
+                self._dialling = Waiting(self, backend.multiplex)
                 backend.multiplex.wait(self._dialling)
             else:
                 self.attached(call, self.plane.deadlines.now())
@@ -257,7 +257,7 @@ class Carrier:
     def forget_dialling(self) -> None:
         """Nobody waits for the connection being made any more; it may serve another."""
         if self._dialling is not None:
-            self._dialling.carrier_gone = True
+            self._dialling.forget()
             self._dialling = None
 
 
@@ -270,6 +270,10 @@ class Dialling(ClientFactory):
     def __init__(self, carrier: Carrier, backend: Backend) -> None:
         self._carrier: Carrier | None = carrier
         self._backend = backend
+
+    def forget(self) -> None:
+        """Nobody waits for it."""
+        self.carrier_gone = True
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         # Let go of it: the connection knows this object for as long as it lives.

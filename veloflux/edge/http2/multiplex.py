@@ -4,7 +4,6 @@ A request goes to the first that has room, so that few are used; who finds none 
 being dialled. A backend says how many requests it takes on each (SETTINGS_MAX_CONCURRENT_STREAMS).
 """
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IAddress, IConnector
@@ -27,8 +26,14 @@ class Waiting:
 
     carrier_gone = False
 
-    def __init__(self, carrier: "Carrier") -> None:
+    def __init__(self, carrier: "Carrier", multiplex: "Multiplex") -> None:
         self.carrier = carrier
+        self._multiplex = multiplex
+
+    def forget(self) -> None:
+        """Nobody waits any more."""
+        self.carrier_gone = True
+        self._multiplex.leave(self)
 
 
 class Multiplex:
@@ -39,7 +44,8 @@ class Multiplex:
         self._reactor = reactor
         self._deadlines = deadlines
         self._clients: list[Client] = []
-        self._waiting: deque[Waiting] = deque()
+        # In the order in which they came.
+        self._waiting: dict[Waiting, None] = {}
         self._coming = 0
         self.idle: set[Client] = set()
         # What the backend was last heard to take on one connection.
@@ -57,8 +63,12 @@ class Multiplex:
 
     def wait(self, waiting: Waiting) -> None:
         """Let a request wait for the next connection, which is dialled if need be."""
-        self._waiting.append(waiting)
+        self._waiting[waiting] = None
         self._dial_more()
+
+    def leave(self, waiting: Waiting) -> None:
+        """A request waits no more; no connection is made for it."""
+        self._waiting.pop(waiting, None)
 
     def _dial_more(self) -> None:
         while len(self._waiting) > self._coming * self.most_streams:
@@ -81,7 +91,7 @@ class Multiplex:
         self._coming -= 1
         failure = failure_of(reason)
         left = self._coming * self.most_streams
-        gone = [self._waiting.pop() for _ in range(len(self._waiting) - left)]
+        gone = [self._waiting.popitem()[0] for _ in range(len(self._waiting) - left)]
         for waiting in reversed(gone):
             if not waiting.carrier_gone:
                 waiting.carrier.refused(failure)
@@ -100,9 +110,9 @@ class Multiplex:
 
     def _serve(self, client: Client) -> None:
         while self._waiting and client.room > 0:
-            waiting = self._waiting.popleft()
-            if not waiting.carrier_gone:
-                waiting.carrier.attached(client.begin(), self._deadlines.now())
+            waiting = next(iter(self._waiting))
+            del self._waiting[waiting]
+            waiting.carrier.attached(client.begin(), self._deadlines.now())
 
     def keeps(self, client: Client) -> bool:
         """Whether one without a request is kept for the next."""
