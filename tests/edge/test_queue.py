@@ -33,6 +33,17 @@ class Waiting(SynchronousTestCase):
             self.assertEqual(client.answer().status, 200)
         self.assertEqual((rig.inflight, len(rig.backend.connections)), (0, 1))
 
+    def test_who_waits_is_one_of_as_many_as_there_may_be(self) -> None:
+        rig = busy(self, circuit_breaker=CircuitBreaker(max_requests=2))
+        first, second, third = (self.asked(rig, path) for path in (b"/1", b"/2", b"/3"))
+        self.assertEqual(third.answer().status, 503)
+        for client in (first, second):
+            rig.backend.request()
+            rig.backend.answer(OK)
+            rig.reactor.turn()
+            self.assertEqual(client.answer().status, 200)
+        self.assertEqual(rig.entries(3)[0]["error"], "busy")
+
     def test_nobody_comes_in_between(self) -> None:
         """Who comes in the moment that a backend is free comes after those who wait."""
         rig = busy(self)

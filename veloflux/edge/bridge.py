@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import IDelayedCall
 
 from veloflux.core.flow import exchange
-from veloflux.core.flow.exchange import IDEMPOTENT, Failure, Relay
+from veloflux.core.flow.exchange import Failure, Relay
 from veloflux.core.model.traffic import ProxyProtocol
-from veloflux.core.policy.retry import again, backoff
+from veloflux.core.policy.retry import IDEMPOTENT, again, backoff
 from veloflux.core.wire.error import ProtocolError, bad_answer
 from veloflux.core.wire.framing import Body, Counted, Framed, UntilClose, encode
 from veloflux.core.wire.http1 import RequestHead, ResponseHead

@@ -150,7 +150,7 @@ class Pool(Timed):
     def has_room(self) -> bool:
         """Whether one more may wait."""
         waiting = 0 if self.queue is None else len(self.queue)
-        return room(self.model.circuit_breaker or _NO_BREAKER, 0, waiting, self._home.workers)
+        return room(self.model.circuit_breaker or _NO_BREAKER, waiting, self._home.workers)
 
     @property
     def has_too_many(self) -> bool:

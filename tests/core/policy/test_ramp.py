@@ -1,10 +1,8 @@
-from itertools import pairwise
-
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from veloflux.core.policy.ramp import moments, ramp
+from veloflux.core.policy.ramp import ramp
 
 ages = st.floats(-10, 10_000)
 
@@ -15,7 +13,7 @@ class RampTests(SynchronousTestCase):
         self.assertEqual(weights, [20, 20, 20, 20, 50, 100, 198, 200, 200])
 
     def test_all_is_there_at_once_without_slow_start(self) -> None:
-        self.assertEqual((ramp(3, 0.0, 0.0), moments(0.0)), (300, []))
+        self.assertEqual(ramp(3, 0.0, 0.0), 300)
 
     @given(st.integers(0, 1000), ages, ages, st.floats(0.01, 3600))
     def test_never_shrinks_and_never_exceeds(
@@ -26,15 +24,3 @@ class RampTests(SynchronousTestCase):
         self.assertLessEqual(10 * weight, young)
         self.assertLessEqual(young, old)
         self.assertLessEqual(old, 100 * weight)
-
-    @given(st.floats(0.01, 3600))
-    def test_the_moments_make_small_steps_and_the_last_is_the_whole(
-        self, slow_start_s: float
-    ) -> None:
-        at = moments(slow_start_s)
-        self.assertEqual(at, sorted(at))
-        self.assertEqual(at[-1], slow_start_s)
-        weights = [ramp(100, age, slow_start_s) for age in (0.0, *at)]
-        steps = [later - sooner for sooner, later in pairwise(weights)]
-        self.assertEqual(weights[-1], 10_000)
-        self.assertTrue(all(0 < step <= 600 for step in steps), steps)

@@ -8,7 +8,7 @@ from veloflux.core.flow import exchange
 from veloflux.core.flow.exchange import Failure
 from veloflux.core.model.resilience import Retries
 from veloflux.core.model.traffic import Limits
-from veloflux.core.policy.retry import CAUSES, SPAN_S, Budget, again, backoff, may_repeat
+from veloflux.core.policy.retry import CAUSES, SPAN_S, Budget, again, backoff
 from veloflux.core.wire.http1 import RequestHead, read_request
 
 MODEL = Retries()
@@ -32,7 +32,8 @@ class AgainTests(SynchronousTestCase):
     def test_who_was_not_reached_is_gone_around(self) -> None:
         """Whatever is asked, with a body or without, and however many refuse."""
         post = head("POST", "Content-Length: 5\r\n")
-        for failure in exchange.BEFORE_SENDING - {exchange.CONNECT_TIMEOUT}:
+        unreached = exchange.REFUSED, exchange.UNRESOLVED, exchange.TLS_FAILED, exchange.UNTRUSTED
+        for failure in unreached:
             self.assertEqual(again(MODEL, failure, 1, post, False), "around")
             self.assertEqual(again(MODEL, failure, 99, post, False), "around")
 
@@ -91,9 +92,11 @@ class AgainTests(SynchronousTestCase):
         self.assertEqual(named - {"unwanted_status"}, unsent | {"reset"})
 
     def test_methods(self) -> None:
-        methods = b"GET HEAD OPTIONS PUT DELETE QUERY POST PATCH TRACE CONNECT get X".split()
-        self.assertEqual([m for m in methods if may_repeat(m, False)], methods[:6])
-        self.assertTrue(may_repeat(b"POST", True))
+        for method in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "QUERY"):
+            self.assertEqual(again(MODEL, exchange.RESET, 1, head(method), True), "repeat")
+        for method in ("POST", "PATCH", "TRACE", "CONNECT", "get", "X"):
+            self.assertEqual(again(MODEL, exchange.RESET, 1, head(method), True), "stop")
+        self.assertEqual(again(MODEL, exchange.RESET, 1, KEYED, True), "repeat")
 
 
 class BackoffTests(SynchronousTestCase):

@@ -5,13 +5,12 @@ is tried again. The edge carries them out.
 import re
 from typing import NamedTuple
 
+from veloflux.core.policy.retry import IDEMPOTENT
 from veloflux.core.wire.error import ProtocolError
 from veloflux.core.wire.fields import without
 from veloflux.core.wire.framing import Body, Chunked, Counted, Framed, UntilClose
 from veloflux.core.wire.http1 import BODILESS, RequestHead, ResponseHead
 
-# RFC 9110 section 9.2.2; QUERY is safe by its own draft.
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"QUERY"))
 KNOWN_METHODS = IDEMPOTENT | {b"POST", b"PATCH", b"TRACE", b"CONNECT"}
 _HOPS = re.compile(rb"[1-9][0-9]{0,8}")
 
@@ -50,9 +49,6 @@ SLOW_BACKEND = Failure(504, "sD", "backend_stalled", "The backend stopped taking
 
 # An answer that the pool takes for a failure, when it is not asked again.
 UNWANTED = Failure(502, "SH", "unwanted_status", "The backend answered with a failure.")
-
-# Failures in which no backend has seen a byte of the request: another may be tried.
-BEFORE_SENDING = frozenset((REFUSED, UNRESOLVED, CONNECT_TIMEOUT, TLS_FAILED, UNTRUSTED))
 
 
 class Relay(NamedTuple):

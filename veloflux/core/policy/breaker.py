@@ -21,11 +21,8 @@ REFUSED = 0
 _LONGEST = 8
 
 
-def room(model: CircuitBreaker, requests: int, pending: int, workers: int = 1) -> bool:
-    """Whether one more request may come in when the whole node has `requests` under way and this
-    worker keeps `pending` waiting."""
-    if model.max_requests and requests >= model.max_requests:
-        return False
+def room(model: CircuitBreaker, pending: int, workers: int = 1) -> bool:
+    """Whether one more request may wait when this worker, of so many, keeps `pending` waiting."""
     return pending < -(-model.max_pending // max(workers, 1))
 
 

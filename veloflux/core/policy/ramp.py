@@ -23,14 +23,3 @@ def ramp(weight: int, age_s: float, slow_start_s: float) -> int:
     if slow_start_s <= 0 or age_s >= slow_start_s:
         return weight * _PARTS
     return weight * max(int(_PARTS * max(age_s, 0.0) / slow_start_s), _FLOOR)
-
-
-def moments(slow_start_s: float, steps: int = 18) -> list[float]:
-    """The ages at which to compute the weight anew, rising; the last is when all of it is there.
-
-    They are few, since a picker is made anew at each: 18 steps of a twentieth of the weight.
-    """
-    if slow_start_s <= 0:
-        return []
-    first = slow_start_s * _FLOOR / _PARTS  # until here it is the floor
-    return [first + (slow_start_s - first) * i / steps for i in range(1, steps)] + [slow_start_s]

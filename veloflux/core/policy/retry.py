@@ -18,7 +18,7 @@ Decision = Literal["stop", "around", "repeat"]
 if the budget grants it."""
 
 # RFC 9110 section 9.2.2; QUERY is safe by RFC 9110's terms in its own draft. TRACE is not served.
-_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"QUERY"))
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"QUERY"))
 
 # What the configuration calls the failures of `core.flow.exchange`; those it has no word for,
 # timeouts above all, are never repeated: the backend may be at work on the request still.
@@ -63,12 +63,6 @@ class Head(Protocol):
     def fields(self) -> Fields: ...
 
 
-def may_repeat(method: bytes, has_idempotency_key: bool) -> bool:
-    """Whether doing it twice is as good as once: by RFC 9110 section 9.2.2, or since the client
-    says that it can be told apart (draft-ietf-httpapi-idempotency-key-header)."""
-    return has_idempotency_key or method in _IDEMPOTENT
-
-
 def again(
     model: Retries,
     failure: Failed,
@@ -98,7 +92,7 @@ def again(
     if fields.length != 0 and not has_body:
         return "stop"
     # The key is looked for last: it is seldom there.
-    if head.method in _IDEMPOTENT or fields.value(b"idempotency-key"):
+    if head.method in IDEMPOTENT or fields.value(b"idempotency-key"):
         return "repeat"
     return "stop"
 
