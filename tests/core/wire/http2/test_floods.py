@@ -154,6 +154,19 @@ class Resets(SynchronousTestCase):
             peer.say(CANCEL(2 * number + 1, Code.CANCEL))
         self.assertIsNone(peer.left_with())
 
+    def test_of_many_requests_a_tenth_may_be_cancelled(self) -> None:
+        """H1: another proxy has many clients on one connection, and some always go elsewhere"""
+        for part, code in ((20, None), (5, CALM)):
+            peer = Peer()
+            for number in range(3000):
+                stream = 2 * number + 1
+                peer.ask(stream)
+                if number % part:
+                    peer.connection.answer(stream, b"200 OK", b"", ended=True)
+                else:
+                    peer.say(CANCEL(stream, Code.CANCEL))
+            self.assertEqual(peer.left_with(), code)
+
     def test_made_you_reset(self) -> None:
         """H2, CVE-2025-8671: each way to make us send the reset counts the same"""
         for what, (code, provoke) in PROVOCATIONS.items():

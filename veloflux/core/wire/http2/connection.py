@@ -43,6 +43,9 @@ from veloflux.core.wire.http2.unpacking import Fields
 _SMALL_UPDATE = 256
 # Of two pieces of a body that are shorter than this one is made.
 _SMALL_DATA = 1024
+# So much of a reset is paid for by each stream that comes to its end: of another proxy's clients
+# some always go elsewhere. Who means harm has a hundred resets for less, by a new connection.
+_REFUND = 0.1
 
 
 class Connection:
@@ -211,6 +214,8 @@ class Connection:
         """A stream is gone; what nobody will acknowledge any more is the connection's again."""
         stream = self._streams.alive[number]
         self._streams.close(number, state)
+        if state is State.ENDED:
+            self._resets.refund(_REFUND)
         if stream.queue is not None:
             self._outlet.forget(stream)
         if stream.unacknowledged:

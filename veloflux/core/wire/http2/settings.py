@@ -24,8 +24,8 @@ class Terms:
     """What one connection grants its peer. Windows in bytes; a burst is how many may come at
     once, a rate how many more each second.
 
-    `resets` count the streams that a client cancels or makes us reset; `controls` the frames
-    that cost work and carry nothing.
+    `resets` count the streams that a client cancels or makes us reset, for which those that come
+    to their end pay as well; `controls` the frames that cost work and carry nothing.
     """
 
     max_streams: int = 100
