@@ -167,7 +167,7 @@ class Places(Forwarding):
         for target, path, host in (
             (b"http://b.example/x?y", b"/x?y", b"b.example"),
             (b"HTTP://B.Example.:8080/x", b"/x", b"b.example:8080"),
-            (b"https://b.example", b"/", b"b.example"),
+            (b"http://b.example", b"/", b"b.example"),
             (b"http://b.example?y", b"/?y", b"b.example"),
             (b"http://[::1]:80/a/../b", b"/b", b"[::1]:80"),
         ):
@@ -177,6 +177,15 @@ class Places(Forwarding):
                 self.assertEqual(request.field(b"x-forwarded-host"), host)
                 self.assertIn(host, request.field(b"forwarded") or b"")
                 self.assertNotIn(b"a.example", b"".join(value for _, value in request.fields))
+
+    def test_https_is_not_asked_for_in_clear_text(self) -> None:
+        """S20: RFC 9110 section 7.4"""
+        client = self.rig.client()
+        client.send(b"GET HTTPS://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        self.assertEqual(client.answer().status, 421)
+        self.assertEqual(self.rig.backend.attempts, 0)
+        client.send(get())
+        self.assertEqual(self.rig.backend.request().target, b"/")
 
     def test_the_absolute_form_is_of_one_request(self) -> None:
         """S20"""
@@ -279,8 +288,16 @@ class Places(Forwarding):
         self.assertEqual(self.rig.backend.attempts, 0)
 
     def test_options_that_may_go_one_hop_less(self) -> None:
-        """RFC 9110 section 7.6.2: an intermediary counts down; what is no count goes on as it is"""
-        for said, passed in ((b"5", b"4"), (b"1", b"0"), (b"x", b"x"), (b"9" * 20, b"9" * 20)):
+        """RFC 9110 section 7.6.2: an intermediary counts down, from the most that it knows; what is
+        no count goes on as it is"""
+        for said, passed in (
+            (b"5", b"4"),
+            (b"1", b"0"),
+            (b"010", b"9"),
+            (b"x", b"x"),
+            (b"-1", b"-1"),
+            (b"9" * 5000, b"999999998"),
+        ):
             rig = Rig(self)
             client = rig.client()
             client.send(b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: %b\r\n\r\n" % said)
@@ -291,8 +308,9 @@ class Places(Forwarding):
     def test_options_that_may_go_no_further(self) -> None:
         """RFC 9110 section 7.6.2"""
         client = self.rig.client()
-        client.send(b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n")
-        self.assertEqual(client.answer().status, 204)
+        for said in (b"0", b"00"):
+            client.send(b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: %b\r\n\r\n" % said)
+            self.assertEqual(client.answer().status, 204)
         self.assertEqual(self.rig.backend.attempts, 0)
         self.assertIsNone(client.ending)
 
@@ -428,6 +446,11 @@ class Trust(Forwarding):
         self.rig.backend.answer(OK)
         clients = [entry["client_ip"] for entry in self.rig.entries(4)]
         self.assertEqual(clients, ["1.1.1.1", "2.2.2.2", "2.2.2.2", "10.1.2.3"])
+
+    def test_a_trusted_proxy_may_have_ended_tls(self) -> None:
+        """RFC 9110 section 7.4"""
+        wire = b"GET https://a.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n"
+        self.assertEqual(self.forwarded(wire, "10.1.2.3").target, b"/x")
 
     def test_an_odd_request_id_is_replaced(self) -> None:
         """S27"""

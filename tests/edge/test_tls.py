@@ -458,6 +458,17 @@ class Certificates(TlsTestCase):
         rig.backend.answer(OK)
         self.assertEqual(client.answer().status, 200)
 
+    def test_https_may_be_asked_for_by_name(self) -> None:
+        """S20"""
+        rig = self.rig(issued("a.example"))
+        for host, status in ((b"a.example", 200), (b"b.example", 421)):
+            client = secure(rig, "a.example")
+            client.send(get(b"https://" + host + b"/", host=b"a.example"))
+            if status == 200:
+                rig.backend.request()
+                rig.backend.answer(OK)
+            self.assertEqual(client.answer().status, status)
+
     def test_for_an_address(self) -> None:
         rig = self.rig(issued("192.0.2.1", "2001:db8::1"))
         for host in (b"192.0.2.1", b"[2001:db8::1]"):

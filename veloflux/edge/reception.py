@@ -109,8 +109,9 @@ class Reception:
         request_id = hygiene.request_id(fields) if self.is_trusted else None
         if request_id is None:
             request_id = self.plane.next_id()
-        if self.agreement is not None and not self.agreement.covers(head.host):
-            side.refuse(head, exchange.misdirected(), request_id)
+        if self._is_misdirected(head):
+            problem = exchange.misdirected(is_secure=self.agreement is not None)
+            side.refuse(head, problem, request_id)
             return
         lane = self.plane.table.find(head.host, head.path, head.method, fields.value)
         if lane is None:
@@ -154,6 +155,13 @@ class Reception:
         else:
             side.watch_body(self.limits.body_timeout_s, now)
         bridge.start(pool, known.edited, known.prelude)
+
+    def _is_misdirected(self, head: RequestHead) -> bool:
+        """Whether its client should not ask for that on this connection."""
+        if self.agreement is None:
+            # A trusted proxy may have ended TLS before us.
+            return head.is_https and not self.is_trusted
+        return not self.agreement.covers(head.host)
 
     def _count(self, bridge: Bridge, quota: Quota, now: float) -> None:
         """Count a request against its route's limit; raises ProtocolError when it is over it."""

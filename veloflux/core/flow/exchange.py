@@ -2,7 +2,6 @@
 is tried again. The edge carries them out.
 """
 
-import re
 from typing import NamedTuple
 
 from veloflux.core.policy.retry import IDEMPOTENT
@@ -12,7 +11,8 @@ from veloflux.core.wire.framing import Body, Chunked, Counted, Framed, UntilClos
 from veloflux.core.wire.http1 import BODILESS, RequestHead, ResponseHead
 
 KNOWN_METHODS = IDEMPOTENT | {b"POST", b"PATCH", b"TRACE", b"CONNECT"}
-_HOPS = re.compile(rb"[1-9][0-9]{0,8}")
+# More than any path has.
+_MOST_HOPS = 999_999_999
 
 
 class Failure(NamedTuple):
@@ -78,16 +78,25 @@ def check_method(head: RequestHead) -> None:
     """
     if head.method in (b"TRACE", b"CONNECT"):
         raise ProtocolError(501, "method", f"{head.method.decode()} is not served here.")
-    if head.method == b"OPTIONS" and head.fields.value(b"max-forwards") == b"0":
+    if head.method == b"OPTIONS" and _hops(head) == 0:
         raise ProtocolError(204, "max_forwards", "This is as far as it may go.")
 
 
 def one_hop_less(head: RequestHead, lines: bytes) -> bytes:
     """The field lines of an OPTIONS with its Max-Forwards counted down (RFC 9110 section 7.6.2)."""
-    value = head.fields.value(b"max-forwards")
-    if value is None or _HOPS.fullmatch(value) is None:
+    hops = _hops(head)
+    if hops is None:
         return lines
-    return without(lines, (b"max-forwards",)) + b"Max-Forwards: %d\r\n" % (int(value) - 1)
+    return without(lines, (b"max-forwards",)) + b"Max-Forwards: %d\r\n" % (hops - 1)
+
+
+def _hops(head: RequestHead) -> int | None:
+    """What Max-Forwards says; None when that is no number, or there is none."""
+    value = head.fields.value(b"max-forwards")
+    if value is None or not value.isdigit():
+        return None
+    digits = value.lstrip(b"0")
+    return min(int(digits[:10] or b"0"), _MOST_HOPS)
 
 
 def request_body(
@@ -111,9 +120,13 @@ def unrouted() -> ProtocolError:
     return ProtocolError(404, "route", "No route leads there.")
 
 
-def misdirected() -> ProtocolError:
-    """For a host that is none of the connection's certificate (RFC 9110 section 15.5.20)."""
-    return ProtocolError(421, "misdirected", "This connection's certificate is for other hosts.")
+def misdirected(*, is_secure: bool) -> ProtocolError:
+    """For a host that is none of the connection's certificate, or an https URI on a connection that
+    has none (RFC 9110 section 15.5.20)."""
+    detail = "An https URI is not asked for in clear text."
+    if is_secure:
+        detail = "This connection's certificate is for other hosts."
+    return ProtocolError(421, "misdirected", detail)
 
 
 def too_large(limit: int) -> ProtocolError:

@@ -95,7 +95,8 @@ REFUSALS = {
     "host": "`Host` is missing, twice there or malformed (400).",
     "max_forwards": "An `OPTIONS` that may go no further (204).",
     "method": "`TRACE` and `CONNECT` are not served (501).",
-    "misdirected": "The connection's certificate is for other hosts (421).",
+    "misdirected": "The connection's certificate is for other hosts; or it has none, and "
+    "the target is an `https` URI (421).",
     "path": "The path is malformed or ambiguous (400).",
     "preflight": "What a browser asks beforehand, answered (204).",
     "rate_limit": "The route's limit is used up (429).",

@@ -22,8 +22,9 @@ class RequestHead:
     """One request's head, read from `raw`; `path` and `host` are normalised, `query` begins with
     `?` or is empty.
 
-    `authority` is what the backend gets as Host, empty when an HTTP/1.0 client sent none. `as_json`
-    and `as_combined` are for whoever logs it to remember how, since a head often comes again.
+    `authority` is what the backend gets as Host, empty when an HTTP/1.0 client sent none;
+    `is_https` says whether the target was an https URI. `as_json` and `as_combined` are for whoever
+    logs it to remember how, since a head often comes again.
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class RequestHead:
         "authority",
         "fields",
         "host",
+        "is_https",
         "method",
         "path",
         "query",
@@ -48,6 +50,7 @@ class RequestHead:
         self.host = fields.host
         self.authority = fields.authority
         self.raw = raw
+        self.is_https = False
         self.as_json = ""
         self.as_combined: tuple[str, str] | None = None
 
@@ -157,6 +160,7 @@ def _unusual(method: bytes, target: bytes, fields: RequestFields, raw: bytes) ->
     if authority is not None:
         # The absolute form wins over Host (RFC 9112 section 3.2.2).
         head.host, head.authority = normalise_host(authority)
+        head.is_https = target[:5].lower() == b"https"
     return head
 
 
