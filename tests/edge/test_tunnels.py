@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import socket
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -360,6 +361,14 @@ class Relays(SynchronousTestCase):
         self.assertEqual(client.received, b"220 hello\r\n")
         self.assertEqual(rig.backend.received, b"EHLO\r\n\x00\xff" + GET)
         self.assertEqual((rig.inflight, rig.service.connections), (1, 1))
+
+    def test_little_is_not_held_back_for_more(self) -> None:
+        """By Nagle's algorithm, until what went before is acknowledged."""
+        rig = self.rig()
+        rig.client()
+        options = rig.backend.connection._peer.near.options
+        self.assertEqual(options[socket.IPPROTO_TCP, socket.TCP_NODELAY], 1)
+        self.assertEqual(options[socket.SOL_SOCKET, socket.SO_KEEPALIVE], 1)
 
     def test_each_client_has_its_own(self) -> None:
         rig = self.rig()

@@ -1,7 +1,7 @@
 """One backend at run time: what is configured, what is going on, what was counted."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from veloflux.core.model import metrics
 from veloflux.core.model.metrics import LATENCY_BOUNDS
@@ -116,6 +116,12 @@ class Backend:
         """Show the other workers an `inflight` that has changed, where it has a `cell`."""
         if self.cell is not None:
             self.cell.put(self.inflight)
+
+    def tune(self, transport: Any) -> None:
+        """Have a new connection to it send at once, and find out when the other end is gone."""
+        if not self.address.path:
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
 
     def time(self, is_good: bool, seconds: float, now: float) -> None:
         """Take note of how long an answer took; a failure never looks fast."""

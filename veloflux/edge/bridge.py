@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # Bytes of a request's body that are kept for another attempt.
 _KEPT_BYTES = 64 * 1024
-# A tunnel may be silent for long; TCP keep-alive finds dead peers before that.
+# A tunnel may be silent for long.
 TUNNEL_IDLE_S = 3600.0
 
 

@@ -157,8 +157,10 @@ class RelayUpstream(Protocol):
         if relay is None:
             self.transport.loseConnection()
             return
-        version = relay.pool.proxy_protocol
-        if version is not None and relay.backend is not None and relay.backend.trust is None:
+        backend, version = relay.backend, relay.pool.proxy_protocol
+        assert backend is not None
+        backend.tune(self.transport)
+        if version is not None and backend.trust is None:
             # Over TLS it has gone before that.
             self.transport.write(relay.preface_for(version))
         relay.couple(self)

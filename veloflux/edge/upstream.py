@@ -60,9 +60,7 @@ class Upstream(Protocol, Timed):
 
     def connectionMade(self) -> None:
         self.backend.connections += 1
-        if not self.backend.address.path:
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
+        self.backend.tune(self.transport)
         now = self.deadlines.now()
         version = self.backend.pool.proxy_protocol
         if self.bridge is None:

@@ -58,9 +58,7 @@ class Client(Wire, Protocol, Timed):
 
     def connectionMade(self) -> None:
         self.backend.connections += 1
-        if not self.backend.address.path:
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
+        self.backend.tune(self.transport)
         now = self._heard_at = self.deadlines.now()
         self.codec = client.Client(_TERMS, now, self._multiplex.most_streams)
         self._is_reading = True
