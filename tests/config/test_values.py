@@ -35,6 +35,7 @@ REFUSED: tuple[tuple[str, str, str], ...] = (
     (SMALLEST.replace("127.0.0.1:9001", "http://app:80"), "address", "is no address"),
     (SMALLEST.replace("127.0.0.1:9001", "unix:app.sock"), "address", "absolute path"),
     (SMALLEST.replace("127.0.0.1:8080", '":8080"'), "address", "write 0.0.0.0:8080"),
+    (SMALLEST.replace("127.0.0.1:8080", '"::1:8080"'), "address", "write host:port, [v6]:port"),
     (SMALLEST.replace("127.0.0.1:8080", "a" * 9999 + ":1"), "address", "too long"),
     # Origins.
     (SMALLEST + "admin: {cors_origins: ['*']}\n", "cors_origins[0]", "too wide"),

@@ -91,7 +91,7 @@ def _size(value: object) -> int:
 def address(value: object) -> Address:
     """Read an address to listen on; raises ValueError."""
     text = written(value, "127.0.0.1:8080")
-    if text.startswith((":", "*:")):
+    if text.startswith((":", "*:")) and text.count(":") == 1:
         port = text.rpartition(":")[2]
         raise ValueError(
             f"{quote(text)} has no host; write 0.0.0.0:{port[:5]} for all addresses of IPv4, "

@@ -71,7 +71,7 @@ class DamageTests(StoreTestCase):
         self.assert_refused(b"", "it is empty")
 
     def test_another_programs_file(self) -> None:
-        self.assert_refused(b"#!/bin/sh\nexit 0\n" * 100, "damaged")
+        self.assert_refused(b"#!/bin/sh\nexit 0\n" * 100, "damaged; move it away")
         os.remove(self.file)
         with closing(sqlite3.connect(self.file)) as connection:
             connection.execute("CREATE TABLE t (x)")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from veloflux.control.store.store import StoreError
 
+_DAMAGED = "it is damaged; move it away to begin anew, and then `veloflux restore` a backup"
 # By the beginning of SQLite's name for the error; https://www.sqlite.org/rescode.html
 _WAYS_OUT = {
     "SQLITE_FULL": "the disk or the quota is full; make room",
@@ -14,8 +15,8 @@ _WAYS_OUT = {
     "SQLITE_CANTOPEN": "it cannot be opened; let this user write to it and its directory",
     "SQLITE_PERM": "this user may not use it; let this user write to it and its directory",
     "SQLITE_BUSY": "another program holds it; end that program's transaction",
-    "SQLITE_CORRUPT": "it is damaged; put a backup in its place, or move it away to begin anew",
-    "SQLITE_NOTADB": "it is damaged; put a backup in its place, or move it away to begin anew",
+    "SQLITE_CORRUPT": _DAMAGED,
+    "SQLITE_NOTADB": _DAMAGED,
     "SQLITE_IOERR": "the disk gave an error, or has no room; see the system's log",
 }
 _UNKNOWN = "see the system's log"
