@@ -17,6 +17,9 @@ from veloflux.core.model.node import Node
 from veloflux.fleet.rollout import Rollout
 
 LOOK_S = 3.0
+# What could not be brought into force is tried again after so long, for it may have been the
+# workers' trouble.
+AGAIN_S = 60.0
 # What will expire is said again after so long.
 _SAY_S = 24 * 3600.0
 
@@ -52,8 +55,17 @@ class Renewal:
             self._loop.stop()
 
     def _look(self) -> "Deferred[None]":
-        work = Deferred.fromCoroutine(self._rollout.renew(self._find))
-        return work.addErrback(lambda failure: self._log.failure("renewing failed", failure))
+        return Deferred.fromCoroutine(self._renew())
+
+    async def _renew(self) -> None:
+        try:
+            has_failed = await self._rollout.renew(self._find)
+        except Exception:
+            # A fault of ours must not end the looking.
+            self._log.failure("renewing failed")
+            has_failed = True
+        if has_failed:
+            self._say_at = min(self._say_at, self._clock.seconds() + AGAIN_S)
 
     async def _find(self, node: Node) -> Node:
         """What `node` is by now."""

@@ -110,20 +110,23 @@ class Rollout:
         """Note that what was asked for is in force already."""
         self._settle(self.node)
 
-    async def renew(self, find: Callable[[Node], Awaitable[Node]]) -> None:
+    async def renew(self, find: Callable[[Node], Awaitable[Node]]) -> bool:
         """Bring into force what `find` makes of the configuration in force, which is that with the
-        present content of its files. Does nothing while something else is under way."""
+        present content of its files; says whether it failed. Does nothing while something else is
+        under way."""
         if self.turn.locked or self._supervisor.is_draining:
-            return
+            return False
         async with self.turn:
             node = await find(self.node)
             if node == self.node:
-                return
+                return False
             try:
                 await self.bring(node, diff(self.node, node))
-                self._log.info("files were replaced, and are used from now on")
             except NotAppliedError as error:
                 self._log.error("{error}; what was there before is used on", error=error)
+                return True
+            self._log.info("files were replaced, and are used from now on")
+            return False
 
     def refused(self, problems: tuple[str, ...]) -> None:
         """Note that a try has failed, and why."""
