@@ -1,7 +1,7 @@
 """Connections whose pool is chosen by the host that their TLS asks for: its first message is read
 here, and goes on with all that follows, unchanged."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from veloflux.core.policy.server_name import Names, server_name
 from veloflux.core.wire.error import ProtocolError
@@ -45,20 +45,16 @@ class Greeted(Prefaced):
             self._go_on(server_name(said))
 
     def _go_on(self, name: str) -> None:
-        listener, transport = self.listener, self.transport
+        listener = self.listener
         pool = None if listener.by_name is None else listener.by_name.find(name)
         if pool is None or listener.is_removed:
             listener.count_error("tls", "unrecognized_name")
             self._buffer = b""
-            transport.write(UNRECOGNIZED_NAME)
-            transport.loseConnection()
+            self.transport.write(UNRECOGNIZED_NAME)
+            self.transport.loseConnection()
             return
-        self._leave()
-        said, self._buffer = bytes(self._said), b""
-        relay: Any = Relay(listener, self.peer, pool)
+        relay = Relay(listener, self.peer, pool)
         relay.preface = self.preface
         relay.sender = self.sender
         relay.agreement = Agreement("", "", name, b"", _NO_NAMES, b"")
-        transport.protocol = relay
-        relay.makeConnection(transport)
-        relay.dataReceived(said)
+        self._become(relay, bytes(self._said))

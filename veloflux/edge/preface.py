@@ -54,19 +54,25 @@ class Prefaced(Protocol, Timed):
 
     def _hand_on(self, preface: Preface) -> None:
         self._leave()
-        rest, self._buffer = self._buffer[preface.length :], b""
-        listener, transport = self.listener, self.transport
-        protocol = listener.build_for(self.peer if preface.source is None else preface.source.host)
+        client = self.peer if preface.source is None else preface.source.host
+        protocol = self.listener.build_for(client)
         if protocol is None:
-            transport.abortConnection()
+            self._buffer = b""
+            self.transport.abortConnection()
             return
         protocol.preface = preface
         protocol.sender = self.peer
-        transport.protocol = protocol
-        protocol.makeConnection(transport)
-        if rest:
-            protocol.dataReceived(rest)
-        if listener.is_draining:
+        self._become(protocol, self._buffer[preface.length :])
+
+    def _become(self, protocol: Any, data: bytes) -> None:
+        """The connection is that protocol's from now on; `data` has come for it already."""
+        self._leave()
+        self._buffer = b""
+        self.transport.protocol = protocol
+        protocol.makeConnection(self.transport)
+        if data:
+            protocol.dataReceived(data)
+        if self.listener.is_draining:
             protocol.drain()
 
     def _refuse(self, kind: str) -> None:
