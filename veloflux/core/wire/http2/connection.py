@@ -387,7 +387,8 @@ class Connection:
     def _window_update(self, flags: int, number: int, payload: bytes) -> None:
         increment = frames.number(payload) & settings.MAX_WINDOW
         if increment < _SMALL_UPDATE:
-            self._spend(1)
+            # Each frame of ours may be answered by two, for its stream and for the connection.
+            self._spend(0.5)
         if not number:
             if not increment:
                 raise illegal("The window grows by nothing.")
