@@ -75,6 +75,12 @@ class BodyTests(ShelfCase):
             answer = self.call("POST", "/api/books", {}, {"Content-Type": kind})
             self.assertEqual(answer.status, 400, kind)
 
+    def test_is_refused_where_none_is_taken(self) -> None:
+        answer = self.call("DELETE", "/api/books/emma", {"reason": "read"})
+        self.assertEqual(answer.status, 400)
+        self.assertIn("takes no body", answer.json()["detail"])
+        self.assertEqual(self.call("DELETE", "/api/books/emma", b"{}").status, 204)
+
     def test_compressed_is_refused(self) -> None:
         for coding, status in (("gzip", 415), ("gzip, identity", 415), ("identity", 201)):
             body = {"title": "ulysses", "pages": 730}

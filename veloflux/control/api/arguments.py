@@ -62,9 +62,14 @@ class Arguments:
         return {"query": validate(adapter, json.dumps(typed).encode(), "The query")}, is_dry_run
 
     def body(self, content_type: bytes | None, content: bytes) -> dict[str, Any]:
-        """Read the body; raises InvalidError, and Problem for what is no JSON."""
+        """Read the body; raises InvalidError, and Problem for what is no JSON.
+
+        To pass over one that a change does not take would be to do something else than was asked.
+        """
         adapter = self.signature.body
         if adapter is None:
+            if not self._row.is_safe and content.strip() not in _NOTHING:
+                raise InvalidError("This takes no body: what it takes is in the path or the query.")
             return {}
         if not content:
             if self.signature.needs_body:
@@ -74,6 +79,9 @@ class Arguments:
             raise Problem(415, "The body must be JSON; say so with Content-Type: application/json.")
         parsed = parse_json(content)
         return {"body": validate(adapter, json.dumps(parsed).encode(), "The body")}
+
+
+_NOTHING = (b"", b"{}", b"null")
 
 
 def _is_json(content_type: bytes | None) -> bool:
