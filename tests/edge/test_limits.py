@@ -101,6 +101,17 @@ class Connections(SynchronousTestCase):
             rig.client()
         self.assertIsNone(rig.try_client())
 
+    def test_a_site_of_many_addresses_is_one_client(self) -> None:
+        """R1: whoever has IPv6 has a /64 at least."""
+        rig = Rig(self, limits={"max_connections_per_ip": 2})
+        first = rig.client("2001:db8::1")
+        rig.client("2001:db8::2")
+        self.assertIsNone(rig.try_client("2001:db8::ffff:ffff:ffff:ffff"))
+        rig.client("2001:db8:0:1::1")
+        first.close()
+        rig.client("2001:db8::3")
+        self.assertIsNone(rig.try_client("2001:db8::3"))
+
     def test_so_many_for_each_address(self) -> None:
         """L6"""
         rig = Rig(self, limits={"max_connections_per_ip": 2})

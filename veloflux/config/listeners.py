@@ -21,7 +21,10 @@ class Limits(Section):
         le=1_000_000,
     )
     max_connections_per_ip: int = option(
-        0, "Open connections of one client address to one worker; 0: no limit.", ge=0, le=1_000_000
+        0,
+        "Open connections of one client address (IPv6: of one /64) to one worker; 0: no limit.",
+        ge=0,
+        le=1_000_000,
     )
     max_headers: int = option(100, "Header fields of a request; more: 431.", ge=1, le=1000)
     max_header_bytes: Annotated[Size, Field(ge=1024, le=1 << 20)] = option(

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from veloflux.core.model import metrics
 from veloflux.core.model.traffic import Listener as ListenerModel
 from veloflux.core.policy.access import Access, Networks, access, plain
+from veloflux.core.policy.limit import client_key
 from veloflux.core.policy.server_name import ByName
 from veloflux.edge import handshake
 from veloflux.edge.downstream import Downstream
@@ -61,7 +62,7 @@ class Listener(Factory):
         self.errors: Counter[tuple[str, str]] = Counter()
         self.bytes_in = 0
         self.bytes_out = 0
-        self._per_address: dict[str, int] = {}
+        self._per_client: dict[str | bytes, int] = {}
         self.configure(model, 1, None)
 
     def configure(self, model: ListenerModel, workers: int, secrecy: Terms | None) -> None:
@@ -176,7 +177,7 @@ class Listener(Factory):
     def _why_not(self, client: str) -> str | None:
         if self._access is not None and not self._access.admits(client):
             return "denied"
-        if 0 < self.limits.max_connections_per_ip <= self._per_address.get(client, 0):
+        if 0 < self.limits.max_connections_per_ip <= self._per_client.get(_who(client), 0):
             return "max_connections_per_ip"
         handshakes = self.handshakes
         if len(handshakes) >= handshake.MOST and not next(iter(handshakes)).make_room():
@@ -202,14 +203,20 @@ class Listener(Factory):
     def join(self, connection: Any) -> None:
         self.plane.descriptors += connection.descriptors
         self.connections.add(connection)
-        peer = connection.peer
-        self._per_address[peer] = self._per_address.get(peer, 0) + 1
+        who = _who(connection.peer)
+        self._per_client[who] = self._per_client.get(who, 0) + 1
 
     def leave(self, connection: Any) -> None:
         self.plane.descriptors -= connection.descriptors
         self.connections.discard(connection)
-        left = self._per_address[connection.peer] - 1
+        who = _who(connection.peer)
+        left = self._per_client[who] - 1
         if left:
-            self._per_address[connection.peer] = left
+            self._per_client[who] = left
         else:
-            del self._per_address[connection.peer]
+            del self._per_client[who]
+
+
+def _who(address: str) -> str | bytes:
+    """Whose connections count together: those of an IPv4 address, and of the /64 of an IPv6 one."""
+    return client_key(address) if ":" in address else address
