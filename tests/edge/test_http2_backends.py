@@ -870,6 +870,24 @@ class AnswersOnTheirWay(BackendsTestCase):
         self.assertEqual(client.answer().body, b"ok")
         self.assertEqual(self.rig.inflight, 0)
 
+    def test_a_copy_that_is_reset_is_not_made_again(self) -> None:
+        self.make(routes=(Route("all", pools=(Share("app"),), mirror=Mirror("app")),))
+        client = self.rig.client()
+        client.send(GET)
+        backend = self.backend()
+        for answers in (True, False):
+            original, copy = backend.request(), backend.request()
+            backend.answer(original.number, b"ok")
+            if answers:
+                backend.answer(copy.number)
+            else:
+                backend.reset(copy.number, 2)
+            self.assertEqual(client.answer().body, b"ok")
+            if answers:
+                client.send(GET)
+        self.assertEqual(len(backend.requests), 4)
+        self.assertEqual(self.rig.inflight, 0)
+
 
 class OverTls(BackendsOverTls, BackendsTestCase):
     def test_a_request_and_its_answer(self) -> None:
