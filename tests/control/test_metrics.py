@@ -137,6 +137,14 @@ class ConfigureTests(MetricsTestCase):
         self.metrics.configure(snapshot(4, "app"))
         self.assertEqual(self.requests("app"), 1.0)
 
+    def test_a_backend_that_no_worker_speaks_of_works_on_nothing(self) -> None:
+        self.metrics.configure(snapshot(1, backends=("10.0.0.1", "10.0.0.2")))
+        self.metrics.merge(0, Tally((Sample(INFLIGHT, ("web", "10.0.0.1:1"), 3.0),)))
+        for backend, count in (("10.0.0.1:1", 3.0), ("10.0.0.2:1", 0.0)):
+            self.assertEqual(self.value(INFLIGHT, pool="web", backend=backend), count)
+        self.metrics.configure(snapshot(2, backends=("10.0.0.1",)))
+        self.assertIsNone(self.value(INFLIGHT, pool="web", backend="10.0.0.2:1"))
+
     def test_drops_the_series_of_backends_that_are_gone(self) -> None:
         name = families.UPSTREAM_REQUESTS.name
         self.metrics.configure(snapshot(1, backends=("a", "b")))

@@ -17,6 +17,7 @@ from veloflux.core.model.traffic import (
     Share,
     Snapshot,
 )
+from veloflux.edge.board import Board, Rows
 from veloflux.edge.listener import REMOVED_S
 
 OTHER = Address("127.0.0.1", 8081)
@@ -327,6 +328,31 @@ class Commit(SynchronousTestCase):
         used.answer(OK)
         self.assertEqual(len(client.answers(b"GET", b"GET")), 2)
         self.assertEqual(len(used.connections), 1)
+
+    def test_only_pools_that_change_are_configured(self) -> None:
+        """Of a thousand, it would take a tenth of a second."""
+        board = Board(Rows.create().fd, 0)
+        rig = Rig(self, workers=2, board=board)
+        kept = rig.snapshot.pools[0]
+        changed = replace(kept, name="next", algorithm="least_conn")
+        rig.change(pools=(kept, changed), cells={"next": {str(kept.backends[0].address): 7}})
+        pools = rig.service._plane.pools
+        backend = pools["next"].backends[str(kept.backends[0].address)]
+        before = {name: pool.chooser for name, pool in pools.items()}
+        backend.inflight = 3
+        backend.show()
+        self.assertEqual(board.cell(7, 2).total(), 3)
+        # What nothing is said of has the cells it had.
+        rig.change(pools=(kept, replace(changed, panic_percent=1)))
+        self.assertIs(pools["app"].chooser, before["app"])
+        self.assertIsNot(pools["next"].chooser, before["next"])
+        self.assertEqual(board.cell(7, 2).total(), 3)
+        rig.change(cells={"next": {backend.name: 8}})
+        self.assertEqual((board.cell(7, 2).total(), board.cell(8, 2).total()), (0, 3))
+        # How many workers there are matters to all.
+        rig.change(workers=3)
+        self.assertIsNot(pools["app"].chooser, before["app"])
+        backend.inflight = 0
 
     def test_counts_go_on(self) -> None:
         rig = Rig(self)

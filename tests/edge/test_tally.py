@@ -1,7 +1,9 @@
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.edge import GET, OK, Rig
 from veloflux.core.model import metrics
 from veloflux.core.model.metrics import Tally
+from veloflux.core.model.resilience import CircuitBreaker, OutlierDetection
 from veloflux.edge.tally import gauge
 from veloflux.fleet.messages import Counted, encode, read_up
 
@@ -14,3 +16,52 @@ class GaugeTests(SynchronousTestCase):
             read = read_up(encode(Counted(Tally((sample,)), 0)))
             assert isinstance(read, Counted)
             self.assertEqual(read.tally.samples[0].value, value)
+
+
+class PoolTests(SynchronousTestCase):
+    """Of thousands of pools, those that have nothing to tell are not asked each second."""
+
+    def names(self, rig: Rig) -> set[str]:
+        """Of which pools a tally speaks."""
+        tally = rig.service.tally()
+        found = (*tally.samples, *tally.distributions)
+        return {each.labels[0] for each in found if each.family.startswith("veloflux_upstream_")}
+
+    def test_one_that_rests_is_not_asked(self) -> None:
+        rig = Rig(self, pool={"outlier_detection": None})
+        client = rig.client()
+        client.send(GET)
+        # For as long as a request is under way.
+        for _ in range(2):
+            self.assertEqual(self.names(rig), {"app"})
+        rig.backend.answer(OK)
+        self.assertEqual(self.names(rig), {"app"})
+        self.assertEqual(self.names(rig), set())
+        self.assertFalse(rig.service._plane.pools["app"].is_stirring)
+        client.send(GET)
+        self.assertEqual(rig.inflight, 1)
+        rig.backend.answer(OK)
+        self.assertEqual(rig.inflight, 0)
+        # The first of the two was told above.
+        self.assertEqual(rig.count("veloflux_upstream_requests_total", "app", "2xx"), 1)
+
+    def test_one_with_a_queue_always_tells_how_long_it_is(self) -> None:
+        breaker = CircuitBreaker(max_requests=1)
+        rig = Rig(self, pool={"circuit_breaker": breaker})
+        for _ in range(3):
+            self.assertEqual(self.names(rig), {"app"})
+
+    def test_one_whose_backends_are_compared_is_asked_until_they_have_been(self) -> None:
+        rig = Rig(self, pool={"outlier_detection": OutlierDetection(interval_s=5.0)})
+        pool = rig.service._plane.pools["app"]
+        for _ in range(2):
+            rig.client().send(GET)
+            rig.backend.answer(OK)
+            for _ in range(4):
+                self.names(rig)
+                self.assertTrue(pool.is_stirring)
+                rig.wait(1.0)
+            rig.wait(1.5)
+            self.names(rig)
+            self.assertFalse(pool.is_stirring)
+            rig.wait(20.0)

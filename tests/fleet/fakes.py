@@ -7,7 +7,20 @@ from typing import TypeVar
 
 from veloflux.core.model.address import Address
 from veloflux.core.model.traffic import Backend, Listener, Pool, Route, Share, Snapshot
-from veloflux.fleet.messages import Applied, Commit, Down, Listen, Prepare, Prepared, Up, read_down
+from veloflux.fleet.messages import (
+    Applied,
+    Commit,
+    Down,
+    Listen,
+    Pools,
+    Prepare,
+    Prepared,
+    Routes,
+    Same,
+    Up,
+    read_down,
+)
+from veloflux.fleet.parcel import Unpacking
 
 LOCAL = Address("127.0.0.1", 0)
 _Result = TypeVar("_Result")
@@ -30,7 +43,8 @@ def snapshot(version: int, *addresses: Address, backend: str = "127.0.0.1:9001")
 
 @dataclass(eq=False)
 class FakeProcess:
-    """One worker; `heard` is what it was sent, without the descriptors."""
+    """One worker; `heard` is what it was sent, without the descriptors, and with all that comes
+    before a Prepare in that."""
 
     worker: int
     pid: int
@@ -40,11 +54,16 @@ class FakeProcess:
     given: list[str] = field(default_factory=list)
     signals: list[int] = field(default_factory=list)
     was_killed: bool = False
+    unpacking: Unpacking = field(default_factory=Unpacking)
 
     def send(self, message: Down, descriptor: int | None = None) -> None:
         if isinstance(message, Listen):
             assert descriptor is not None
             self.given.append(message.address)
+        if isinstance(message, Pools | Routes | Same):
+            self.unpacking.add(message)
+        if isinstance(message, Prepare):
+            message = Prepare(self.unpacking.take(message.snapshot))
         self.heard.append(message)
 
     def send_frame(self, frame: bytes) -> None:
@@ -64,6 +83,7 @@ class FakeProcess:
 
     def apply(self) -> None:
         """Answer the last Commit."""
+        self.unpacking.commit()
         self.say(Applied(self.last(Commit).version))
 
     def last(self, kind):
@@ -74,7 +94,7 @@ class FakeProcess:
         """Return the names of what it was sent; routes are part of what is to be prepared, and
         the first word is always of tickets."""
         names = (type(message).__name__ for message in self.heard)
-        return [name for name in names if name not in ("Routes", "Same", "Tickets")]
+        return [name for name in names if name not in ("Pools", "Routes", "Same", "Tickets")]
 
 
 class FakeSpawner:

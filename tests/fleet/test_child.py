@@ -178,7 +178,7 @@ class ChildTests(SynchronousTestCase):
         # Of what is prepared and not committed, nothing is kept.
         self.tell(Routes((three,)), Prepare(snapshot(4, LOCAL)))
         new = Route(id="new")
-        answer = self.tell(Same(1, 2), Routes((new,)), Prepare(snapshot(5, LOCAL)))
+        answer = self.tell(Same("routes", 1, 2), Routes((new,)), Prepare(snapshot(5, LOCAL)))
         self.assertEqual(answer, [Prepared(5)])
         self.assertEqual(self.plane.prepared.routes, (two, three, new))
         for before, after in zip(kept[1:], self.plane.prepared.routes, strict=False):

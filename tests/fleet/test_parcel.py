@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fleet.fakes import snapshot
-from veloflux.core.model.traffic import Route, Snapshot
-from veloflux.fleet.messages import Down, Prepare, Routes, Same, read_down
+from veloflux.core.model.address import Address
+from veloflux.core.model.traffic import Backend, Pool, Route, Snapshot
+from veloflux.fleet.messages import Down, Pools, Prepare, Routes, Same, read_down
 from veloflux.fleet.parcel import Frames, Unpacking, pack
 
 BOUNDS = st.one_of(st.none(), st.integers(1, 3))
@@ -18,9 +19,25 @@ ROUTES = st.lists(
     unique_by=lambda route: route.id,
 ).map(tuple)
 
+POOLS = st.lists(
+    st.builds(
+        Pool,
+        name=st.sampled_from("abcdef"),
+        backends=st.just((Backend(Address("127.0.0.1", 9001)),)),
+        panic_percent=st.integers(1, 3),
+    ),
+    unique_by=lambda pool: pool.name,
+).map(tuple)
+SNAPSHOTS = st.tuples(POOLS, ROUTES)
+
+
+def with_parts(version: int, parts: tuple[tuple[Pool, ...], tuple[Route, ...]]) -> Snapshot:
+    pools, routes = parts
+    return replace(snapshot(version), pools=pools, routes=routes)
+
 
 def with_routes(version: int, routes: tuple[Route, ...]) -> Snapshot:
-    return replace(snapshot(version), routes=routes)
+    return with_parts(version, ((), routes))
 
 
 def many(count: int) -> tuple[Route, ...]:
@@ -35,26 +52,31 @@ def unpack(unpacking: Unpacking, frames: Frames) -> Snapshot:
     """What a worker makes of them."""
     *parts, last = read(frames)
     for part in parts:
-        match part:
-            case Routes(routes=routes):
-                unpacking.add(routes)
-            case Same(first=first, count=count):
-                unpacking.keep(first, count)
+        assert isinstance(part, Pools | Routes | Same)
+        unpacking.add(part)
     assert isinstance(last, Prepare)
-    return replace(last.snapshot, routes=unpacking.take())
+    return unpacking.take(last.snapshot)
 
 
 class Parcels(SynchronousTestCase):
-    @given(ROUTES, ROUTES)
+    @given(SNAPSHOTS, SNAPSHOTS)
     def test_arrive_as_they_were_sent(
-        self, before: tuple[Route, ...], after: tuple[Route, ...]
+        self,
+        before: tuple[tuple[Pool, ...], tuple[Route, ...]],
+        after: tuple[tuple[Pool, ...], tuple[Route, ...]],
     ) -> None:
-        one, two = with_routes(1, before), with_routes(2, after)
+        one, two = with_parts(1, before), with_parts(2, after)
         first, second = pack(one, None), pack(two, one)
         unpacking = Unpacking()
-        self.assertEqual(unpack(unpacking, first.frames(0)), one)
+        served = unpack(unpacking, first.frames(0))
+        self.assertEqual(served, one)
         unpacking.commit()
-        self.assertEqual(unpack(unpacking, second.frames(1)), two)
+        found = unpack(unpacking, second.frames(1))
+        self.assertEqual(found, two)
+        for was, now in ((served.pools, found.pools), (served.routes, found.routes)):
+            for each in now:
+                # What has not changed is the same object, by which a worker sees that.
+                self.assertEqual(each in was, any(each is other for other in was))
         # What was not committed does not count.
         self.assertEqual(unpack(unpacking, second.frames(1)), two)
         self.assertEqual(unpack(Unpacking(), second.frames(0)), two)
@@ -71,17 +93,20 @@ class Parcels(SynchronousTestCase):
         routes[500] = Route(id="500", max_body_bytes=1)
         parcel = pack(with_routes(2, tuple(routes)), before)
         self.assertEqual(
-            read(parcel.frames(1))[:-1], [Same(0, 500), Routes((routes[500],)), Same(501, 499)]
+            read(parcel.frames(1))[:-1],
+            [Same("routes", 0, 500), Routes((routes[500],)), Same("routes", 501, 499)],
         )
 
     def test_so_is_one_less_and_one_more(self) -> None:
         routes = many(1000)
         before = with_routes(1, routes)
         less = pack(with_routes(2, routes[:10] + routes[11:]), before)
-        self.assertEqual(read(less.frames(1))[:-1], [Same(0, 10), Same(11, 989)])
+        self.assertEqual(
+            read(less.frames(1))[:-1], [Same("routes", 0, 10), Same("routes", 11, 989)]
+        )
         new = Route(id="new")
         more = pack(with_routes(2, (new, *routes)), before)
-        self.assertEqual(read(more.frames(1))[:-1], [Routes((new,)), Same(0, 1000)])
+        self.assertEqual(read(more.frames(1))[:-1], [Routes((new,)), Same("routes", 0, 1000)])
 
     def test_who_serves_by_another_version_gets_all(self) -> None:
         before = with_routes(4, many(10))

@@ -123,6 +123,11 @@ class Backend:
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
 
+    def connected(self, more: int) -> None:
+        """It has one more connection, or with -1 one less."""
+        self.connections += more
+        self.pool.connected(more)
+
     def time(self, is_good: bool, seconds: float, now: float) -> None:
         """Take note of how long an answer took; a failure never looks fast."""
         if is_good:

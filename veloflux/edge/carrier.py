@@ -73,6 +73,7 @@ class Carrier:
             self._wait_or_give_up(now)
             return
         self.backend = self.last_backend = backend
+        pool.is_stirring = True
         backend.inflight += 1
         if backend.cell is not None:
             backend.show()

@@ -93,6 +93,20 @@ class Judge:
         for backend in self._detector.judge(outliers, now):
             self._eject(backend, "success_rate")
 
+    def has_rested(self) -> bool:
+        """Whether all there was is judged and told; then the next comparison comes an interval
+        after something else."""
+        if self._detector is None:
+            return True
+        if self._ejected or any(
+            backend.good != backend.good_before
+            or (backend.outlier is not None and backend.outlier.failures)
+            for backend in self._backends
+        ):
+            return False
+        self._compared_at = NEVER
+        return True
+
     def take(self) -> Counted:
         """What was counted since the last time."""
         ejected, self._ejected = self._ejected, []

@@ -87,6 +87,8 @@ class Plane:
         self.counted: list[Tally] = []
         # Copies of requests that nobody waits for.
         self.copies: set[Copy] = set()
+        # Connections to backends.
+        self.upstream = 0
         # Backends of no pool any more, while they have something to tell.
         self.retired: list[Backend] = []
         self.wall = wall
@@ -157,15 +159,12 @@ class Plane:
         statuses, self.statuses = self.statuses, [0] * _STATUSES
         for status in filter(statuses.__getitem__, range(_STATUSES)):
             yield Sample(metrics.HTTP_RESPONSES.name, (str(status),), statuses[status])
-        upstream = 0
         for pool in self.pools.values():
-            yield from pool.take()
-            yield from pool.gauges()
-            for backend in pool.backends.values():
-                yield from backend.take()
-                upstream += backend.connections
-            pool.look()
-        yield gauge(metrics.CONNECTIONS, ("upstream", ""), upstream)
+            if pool.is_stirring:
+                yield from pool.take()
+                yield from pool.gauges()
+                pool.look()
+        yield gauge(metrics.CONNECTIONS, ("upstream", ""), self.upstream)
         for backend in self.retired:
             yield from backend.take()
         self.retired = [backend for backend in self.retired if backend.inflight]

@@ -44,6 +44,7 @@ class Home(Protocol):
     wall: Callable[[], float]
     secret: bytes
     trusts: Trusts
+    upstream: int
 
 
 class Picked(NamedTuple):
@@ -65,6 +66,8 @@ class Pool(Timed):
     chooser: Chooser[Backend]
     picker: Picker[Backend]
     is_simple = True
+    # Whether there may be something to count: of a thousand pools, few have had a request.
+    is_stirring = True
     # Where requests wait while all backends are full; None where none can be.
     queue: Queue | None = None
     breaker: Breaker | None = None
@@ -83,14 +86,24 @@ class Pool(Timed):
         # Who is there from the beginning has been for long.
         self.configure(model, {}, since=-NEVER)
 
+    def renew(self, model: PoolModel, cells: dict[str, int]) -> list[Backend]:
+        """As `configure`, but of thousands of pools few have changed: a model that is the same
+        object in the same home is what it was."""
+        if model is not self.model or self._terms != (self._home.workers, self._home.secret):
+            return self.configure(model, cells)
+        if cells != self.cells:
+            self.share(cells)
+        return []
+
     def configure(
         self, model: PoolModel, cells: dict[str, int], since: float | None = None
     ) -> list[Backend]:
         """Take a new configuration; returns the backends that it no longer has.
 
-        `cells` are the backends' on the board, by name; `since` is when new ones came, now if None.
+        `cells` are as in `share`; `since` is when new backends came, now if None.
         """
         self.model = model
+        self._terms = (self._home.workers, self._home.secret)
         self.timeouts = model.timeouts
         self.proxy_protocol = model.proxy_protocol
         self.is_multiplexed = model.protocol == "h2"
@@ -107,7 +120,7 @@ class Pool(Timed):
         if model.proxy_protocol:
             for backend in self.backends.values():
                 backend.close_idle()
-        self._share(cells)
+        self.share(cells)
         self._bound(model.circuit_breaker)
         self.judge.configure(model.outlier_detection, self.backends.values())
         retries = model.retries
@@ -119,10 +132,30 @@ class Pool(Timed):
         self.sticky = None
         if model.sticky_sessions is not None and self._home.secret:
             self.sticky = Sticky(model.sticky_sessions, self.name, self._home.secret, self.backends)
+        # Those are told each time.
+        self._is_watched = self.queue is not None or self.breaker is not None
+        self.is_stirring = True
         extras = (self._trait, self.queue, self.sticky, self.breaker)
         self.is_simple = not self.is_timed and all(extra is None for extra in extras)
         self._choose()
         return list(before.values())
+
+    def share(self, cells: dict[str, int]) -> None:
+        """Let workers see each other's counts where something depends on them; `cells` are the
+        backends' on the board, by name."""
+        self.cells = cells
+        home, model = self._home, self.model
+        breaker = model.circuit_breaker
+        matters = (
+            model.algorithm in LOADED
+            or any(each.max_connections for each in model.backends)
+            or (breaker is not None and bool(breaker.max_connections or breaker.max_requests))
+        )
+        for name, backend in self.backends.items():
+            cell = None
+            if matters and home.board is not None and home.workers > 1 and name in cells:
+                cell = home.board.cell(cells[name], home.workers)
+            backend.share(cell)
 
     def choose(
         self,
@@ -194,32 +227,44 @@ class Pool(Timed):
         return False
 
     def look(self) -> None:
-        """To be called about once a second: what is judged by time."""
+        """To be called about once a second while it stirs: what is judged by time."""
         now = self._home.deadlines.now()
         self._count_asked(now)
         self.judge.look(now)
+        self.is_stirring = (
+            self._is_watched
+            or any(backend.inflight for backend in self.backends.values())
+            or not self.judge.has_rested()
+        )
 
     def count_retry(self, reason: str) -> None:
         self.retries[reason] = self.retries.get(reason, 0) + 1
 
+    def connected(self, more: int) -> None:
+        """There are so many more connections to its backends."""
+        self._home.upstream += more
+
     def take(self) -> Counted:
-        """What was counted since the last time, its backends' counts apart."""
+        """What was counted since the last time, by its backends too."""
         retries, self.retries = self.retries, {}
         for reason, count in retries.items():
             yield from increase(metrics.UPSTREAM_RETRIES, (self.name, reason), count)
         yield from increase(metrics.RETRY_BUDGET_EXHAUSTED, (self.name,), self._exhausted)
         self._exhausted = 0
         yield from self.judge.take()
+        for backend in self.backends.values():
+            yield from backend.take()
 
     def gauges(self) -> Counted:
-        """How it is now, its backends included."""
+        """How it is now, and the backends that work on something."""
         if self.breaker is not None:
             is_open = self.breaker.state != "closed"
             yield gauge(metrics.UPSTREAM_BREAKER, (self.name,), is_open)
         if self.queue is not None:
             yield gauge(metrics.UPSTREAM_QUEUE, (self.name,), len(self.queue))
         for backend in self.backends.values():
-            yield gauge(metrics.UPSTREAM_INFLIGHT, (self.name, backend.name), backend.inflight)
+            if backend.inflight:
+                yield gauge(metrics.UPSTREAM_INFLIGHT, (self.name, backend.name), backend.inflight)
 
     def retire(self) -> list[Backend]:
         """Retire all backends, and return them."""
@@ -240,21 +285,6 @@ class Pool(Timed):
             if was_idle:
                 backend.since = since
         self.backends[backend.name] = backend
-
-    def _share(self, cells: dict[str, int]) -> None:
-        """Let workers see each other's counts where something depends on them."""
-        home, model = self._home, self.model
-        breaker = model.circuit_breaker
-        matters = (
-            model.algorithm in LOADED
-            or any(each.max_connections for each in model.backends)
-            or (breaker is not None and bool(breaker.max_connections or breaker.max_requests))
-        )
-        for name, backend in self.backends.items():
-            cell = None
-            if matters and home.board is not None and home.workers > 1 and name in cells:
-                cell = home.board.cell(cells[name], home.workers)
-            backend.share(cell)
 
     def _bound(self, breaker: CircuitBreaker | None) -> None:
         """Take the bounds on what it works on."""
@@ -343,6 +373,7 @@ class _Nowhere:
     wall: Any = None
     secret = b""
     trusts = Trusts()
+    upstream = 0
 
 
 # Where there is none: it has no backends.

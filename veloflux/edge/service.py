@@ -176,7 +176,8 @@ class Service:
     def commit(self, version: int, cells: Mapping[str, dict[str, int]] = NO_CELLS) -> None:
         """Serve by the prepared snapshot. Raises ValueError when it is another version.
 
-        `cells` are the backends' on the board, by pool and by address.
+        `cells` are the backends' on the board, by pool and by address, of pools for which they are
+        not as before.
         """
         prepared, self._prepared = self._prepared, None
         if prepared is None or prepared.snapshot.version != version:
@@ -186,7 +187,7 @@ class Service:
         plane.secret = snapshot.secret
         for model in snapshot.pools:
             pool = prepared.pools[model.name]
-            plane.retired.extend(pool.configure(model, cells.get(model.name, {})))
+            plane.retired.extend(pool.renew(model, cells.get(model.name, pool.cells)))
         for name, pool in plane.pools.items():
             if name not in prepared.pools:
                 plane.retired.extend(pool.retire())

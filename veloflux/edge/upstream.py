@@ -59,7 +59,7 @@ class Upstream(Protocol, Timed):
         self.is_private = False
 
     def connectionMade(self) -> None:
-        self.backend.connections += 1
+        self.backend.connected(1)
         self.backend.tune(self.transport)
         now = self.deadlines.now()
         version = self.backend.pool.proxy_protocol
@@ -188,7 +188,7 @@ class Upstream(Protocol, Timed):
         """Our own half-close went out; the backend may still send."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.backend.connections -= 1
+        self.backend.connected(-1)
         if self.tunnel is not None:
             self.tunnel.lost("SD")
         self._lost(is_clean=bool(reason.check(error.ConnectionDone)))

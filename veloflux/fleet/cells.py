@@ -26,10 +26,11 @@ class Allotment:
         for pool in pools:
             had = before.get(pool.name, {})
             self._held[pool.name] = {
-                name: had.pop(name) for name in map(_name, pool.backends) if name in had
+                name: had[name] for name in map(_name, pool.backends) if name in had
             }
-        for had in before.values():
-            self._free.extend(had.values())
+        for pool_name, had in before.items():
+            kept = self._held.get(pool_name, {})
+            self._free.extend(cell for name, cell in had.items() if name not in kept)
         for pool in pools:
             held = self._held[pool.name]
             for name in map(_name, pool.backends):

@@ -13,7 +13,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from math import ceil
 from typing import Protocol
 
@@ -46,6 +45,7 @@ from veloflux.fleet.messages import (
     Lines,
     Listen,
     Mark,
+    Pools,
     Prepare,
     Prepared,
     Refused,
@@ -154,7 +154,7 @@ class Child:
         self._deadline = 0.0
         self._late = 0
         self._trimmer = Trimmer(malloc_trim())
-        self._routes = Unpacking()
+        self._unpacking = Unpacking()
         self._ready = -1
         self._building: Iterator[None] | None = None
         self._task: CooperativeTask[Iterator[None]] | None = None
@@ -181,14 +181,11 @@ class Child:
             case Door(row=row):
                 assert descriptor is not None
                 self._plane.meet(row, descriptor)
-            case Routes(routes=routes):
+            case Routes() | Pools() | Same():
                 self._garbage.rest()
-                self._routes.add(routes)
-            case Same(first=first, count=count):
-                self._garbage.rest()
-                self._routes.keep(first, count)
+                self._unpacking.add(message)
             case Prepare(snapshot=snapshot):
-                self._prepare(replace(snapshot, routes=self._routes.take()))
+                self._prepare(self._unpacking.take(snapshot))
             case Commit(version=version, cells=cells):
                 self._commit(version, cells)
             case Mark(pool=pool, backend=backend, healthy=healthy):
@@ -245,7 +242,7 @@ class Child:
         if self._ready != version:
             return  # it was refused, as the supervisor has heard
         self._plane.commit(version, cells)
-        self._routes.commit()
+        self._unpacking.commit()
         self._version = version
         self.channel.send(Applied(version))
 

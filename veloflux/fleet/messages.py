@@ -6,13 +6,13 @@ way. A snapshot goes in two steps, `Prepare` and `Commit`, so that either every 
 none.
 """
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from veloflux.core.model.metrics import Tally
 from veloflux.core.model.report import PoolReport, ProcessReport
-from veloflux.core.model.traffic import Route, Snapshot
+from veloflux.core.model.traffic import Pool, Route, Snapshot
 
 # How long a worker that drains may take to finish what is in flight.
 DRAIN_DEADLINE_S = 30.0
@@ -44,16 +44,23 @@ class Routes(Message, frozen=True, tag=True):
     routes: tuple[Route, ...]
 
 
-class Same(Message, frozen=True, tag=True):
-    """The next routes are `count` of those that the worker serves by, from the `first` on."""
+class Pools(Message, frozen=True, tag=True):
+    """The next pools of it, likewise."""
 
+    pools: tuple[Pool, ...]
+
+
+class Same(Message, frozen=True, tag=True):
+    """The next of `what` are `count` of those that the worker serves by, from the `first` on."""
+
+    what: Literal["pools", "routes"]
     first: int
     count: int
 
 
 class Prepare(Message, frozen=True, tag=True):
-    """Build everything that `snapshot` asks for, with the routes that came before, without using
-    it; answer Prepared or Refused."""
+    """Build everything that `snapshot` asks for, with the routes and pools that came before,
+    without using it; answer Prepared or Refused."""
 
     snapshot: Snapshot
 
@@ -61,7 +68,8 @@ class Prepare(Message, frozen=True, tag=True):
 class Commit(Message, frozen=True, tag=True):
     """Serve by the prepared snapshot of this version; answer Applied.
 
-    `cells` are the backends' on the board, by pool and by address.
+    `cells` are the backends' on the board, by pool and by address, of pools for which they are not
+    as in the commit before.
     """
 
     version: int
@@ -192,6 +200,7 @@ Down: TypeAlias = (
     Listen
     | Door
     | Routes
+    | Pools
     | Same
     | Prepare
     | Commit

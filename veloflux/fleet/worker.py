@@ -57,6 +57,7 @@ class Worker:
         self._sockets = sockets
         self._given: dict[str, object] = {}
         self._committed: Snapshot | None = None
+        self._cells: Cells = {}
         self._process: Process | None = None
         self._too_late = clock.callLater(START_DEADLINE_S, self._give_up)
 
@@ -104,7 +105,9 @@ class Worker:
         wanted = {str(listener.address) for listener in snapshot.listeners}
         self._given = {name: sock for name, sock in self._given.items() if name in wanted}
         self._committed = snapshot
-        self.send(Commit(snapshot.version, cells))
+        changed = {pool: each for pool, each in cells.items() if self._cells.get(pool) != each}
+        self._cells = cells
+        self.send(Commit(snapshot.version, changed))
 
     def applied(self, version: int) -> None:
         """Note that it serves by this version."""

@@ -57,7 +57,7 @@ class Client(Wire, Protocol, Timed):
         self.calls: dict[int, Call] = {}
 
     def connectionMade(self) -> None:
-        self.backend.connections += 1
+        self.backend.connected(1)
         self.backend.tune(self.transport)
         now = self._heard_at = self.deadlines.now()
         self.codec = client.Client(_TERMS, now, self._multiplex.most_streams)
@@ -201,7 +201,7 @@ class Client(Wire, Protocol, Timed):
         """We never close by halves."""
 
     def connectionLost(self, reason: TwistedFailure = connectionDone) -> None:
-        self.backend.connections -= 1
+        self.backend.connected(-1)
         self._lose()
 
     def _lose(self) -> None:
