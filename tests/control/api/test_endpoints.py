@@ -80,7 +80,7 @@ class CoreTests(SynchronousTestCase):
                 "config_revision": 7,
                 "pools": 1,
                 "backends": 2,
-                "healthy_backends": 0,
+                "healthy_backends": 2,
                 "routes": 0,
                 "draining": False,
             },

@@ -78,7 +78,7 @@ class SummaryTests(StatusTestCase):
 
     def test_tells_the_whole_in_numbers(self) -> None:
         self.assertEqual(
-            self.status.summary(), Summary("degraded", __version__, "12.5s", 7, 2, 3, 1, 1, False)
+            self.status.summary(), Summary("degraded", __version__, "12.5s", 7, 2, 3, 2, 1, False)
         )
 
     def test_details_have_every_worker(self) -> None:

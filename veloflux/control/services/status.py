@@ -183,7 +183,8 @@ class Status:
             config_revision=self.in_force.snapshot.revision,
             pools=len(self.in_force.snapshot.pools),
             backends=len(states),
-            healthy_backends=states.count("healthy"),
+            # One that nobody checks counts as healthy, as it does for traffic.
+            healthy_backends=states.count("healthy") + states.count("unknown"),
             routes=len(self.in_force.snapshot.routes),
             draining=self.fleet.is_draining,
         )
