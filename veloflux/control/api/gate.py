@@ -8,6 +8,7 @@ another name than its own. An address instead of a name is no such name.
 import re
 import secrets
 from collections.abc import Callable, Collection
+from http import HTTPStatus
 from ipaddress import ip_address
 
 from twisted.web.iweb import IRequest
@@ -46,7 +47,8 @@ def compose(
     request: Request, status: int, body: bytes, content_type: bytes | None = CONTENT_TYPE
 ) -> bytes:
     """Set an answer's status and headers, and return the body, for whoever writes it."""
-    request.setResponseCode(status)
+    # Twisted has no words for those of RFC 6585, such as 429.
+    request.setResponseCode(status, HTTPStatus(status).phrase.encode())
     if content_type is not None:
         request.setHeader(b"Content-Type", content_type)
     if status not in (204, 304):
