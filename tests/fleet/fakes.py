@@ -36,7 +36,7 @@ def snapshot(version: int, *addresses: Address, backend: str = "127.0.0.1:9001")
     return Snapshot(
         version=version,
         listeners=tuple(Listener(name=str(address), address=address) for address in addresses),
-        pools=(Pool("app", (Backend(Address.parse(backend)),)),),
+        pools=(Pool("app", (Backend(Address.parse(backend)),), "least_conn"),),
         routes=(Route("all", pools=(Share("app"),)),),
     )
 

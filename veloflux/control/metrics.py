@@ -120,18 +120,16 @@ class Metrics:
 
         Two, because requests that began under the one before may still end.
         """
+        resting: dict[Labels, float] = dict.fromkeys(
+            [(pool.name, str(each.address)) for pool in snapshot.pools for each in pool.backends],
+            0.0,
+        )
+        self._resting = {metrics.UPSTREAM_INFLIGHT.name: resting}
         configured = {
             "route": frozenset(route.id for route in snapshot.routes),
             "pool": frozenset(pool.name for pool in snapshot.pools),
-            "backend": frozenset(str(b.address) for pool in snapshot.pools for b in pool.backends),
+            "backend": frozenset(labels[1] for labels in resting),
             "listener": frozenset(listener.name for listener in snapshot.listeners),
-        }
-        self._resting = {
-            metrics.UPSTREAM_INFLIGHT.name: {
-                (pool.name, str(backend.address)): 0.0
-                for pool in snapshot.pools
-                for backend in pool.backends
-            }
         }
         for label, known in configured.items():
             gone = self._leaving.get(label, frozenset()) - known

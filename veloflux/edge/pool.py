@@ -9,7 +9,7 @@ from veloflux.core.model import metrics
 from veloflux.core.model.resilience import CircuitBreaker
 from veloflux.core.model.traffic import Backend as BackendModel
 from veloflux.core.model.traffic import Pool as PoolModel
-from veloflux.core.policy.balance.algorithms import KEYED, LOADED, TIMED
+from veloflux.core.policy.balance.algorithms import KEYED, TIMED, counts_together
 from veloflux.core.policy.balance.candidate import Picker
 from veloflux.core.policy.balance.consistent_hash import rehearse
 from veloflux.core.policy.breaker import Breaker, room
@@ -144,13 +144,7 @@ class Pool(Timed):
         """Let workers see each other's counts where something depends on them; `cells` are the
         backends' on the board, by name."""
         self.cells = cells
-        home, model = self._home, self.model
-        breaker = model.circuit_breaker
-        matters = (
-            model.algorithm in LOADED
-            or any(each.max_connections for each in model.backends)
-            or (breaker is not None and bool(breaker.max_connections or breaker.max_requests))
-        )
+        home, matters = self._home, counts_together(self.model)
         for name, backend in self.backends.items():
             cell = None
             if matters and home.board is not None and home.workers > 1 and name in cells:

@@ -7,6 +7,7 @@ another as late as can be: by then no worker has it any more.
 from collections import deque
 
 from veloflux.core.model.traffic import Backend, Pool
+from veloflux.core.policy.balance.algorithms import counts_together
 from veloflux.edge.board import CELLS
 
 Cells = dict[str, dict[str, int]]
@@ -21,9 +22,11 @@ class Allotment:
         self._free = deque(range(CELLS))
 
     def assign(self, pools: tuple[Pool, ...]) -> Cells:
-        """The cells for the backends of `pools`; what others had is free from now on."""
+        """The cells for the backends of those `pools` that need some; what others had is free from
+        now on."""
         before, self._held = self._held, {}
-        for pool in pools:
+        sharing = [pool for pool in pools if counts_together(pool)]
+        for pool in sharing:
             had = before.get(pool.name, {})
             self._held[pool.name] = {
                 name: had[name] for name in map(_name, pool.backends) if name in had
@@ -31,7 +34,7 @@ class Allotment:
         for pool_name, had in before.items():
             kept = self._held.get(pool_name, {})
             self._free.extend(cell for name, cell in had.items() if name not in kept)
-        for pool in pools:
+        for pool in sharing:
             held = self._held[pool.name]
             for name in map(_name, pool.backends):
                 if name not in held and self._free:

@@ -21,9 +21,12 @@ class Marks:
 
         One whose check was changed keeps its mark until the first result of the new check.
         """
+        # Most pools of thousands may have none.
+        marked = {pool for pool, _ in self._healthy}
         self._healthy = {
             (pool.name, name): self._healthy[pool.name, name] or pool.health_check is None
             for pool in snapshot.pools
+            if pool.name in marked
             for name in (str(backend.address) for backend in pool.backends)
             if (pool.name, name) in self._healthy
         }

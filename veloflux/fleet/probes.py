@@ -107,8 +107,15 @@ class Probes:
             if backend.enabled
         ]
         checked = {key[:2] for key in wanted}
-        known = {(pool.name, b.address) for pool in snapshot.pools for b in pool.backends}
-        for key in self._probes.keys() - wanted:
+        gone = self._probes.keys() - wanted
+        lessened = {key.pool for key in gone}
+        known = {
+            (pool.name, backend.address)
+            for pool in snapshot.pools
+            if pool.name in lessened
+            for backend in pool.backends
+        }
+        for key in gone:
             probe = self._probes.pop(key)
             probe.stop()
             if not probe.health.is_usable and key[:2] in known - checked:

@@ -1,6 +1,6 @@
 """Every balancing algorithm by the name it has in the configuration."""
 
-from veloflux.core.model.traffic import Algorithm
+from veloflux.core.model.traffic import Algorithm, Pool
 from veloflux.core.policy.balance.candidate import Factory
 from veloflux.core.policy.balance.consistent_hash import ConsistentHash
 from veloflux.core.policy.balance.ip_hash import IpHash
@@ -29,3 +29,14 @@ TIMED: frozenset[Algorithm] = frozenset({"peak_ewma"})
 LOADED: frozenset[Algorithm] = frozenset(
     {"least_conn", "power_of_two", "peak_ewma", "consistent_hash"}
 )
+
+
+def counts_together(pool: Pool) -> bool:
+    """Whether something depends on what its backends work on for all workers: the choice, or a
+    bound."""
+    breaker = pool.circuit_breaker
+    return (
+        pool.algorithm in LOADED
+        or any(backend.max_connections for backend in pool.backends)
+        or (breaker is not None and bool(breaker.max_connections or breaker.max_requests))
+    )
