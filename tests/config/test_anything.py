@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -60,17 +60,14 @@ class Anything(SynchronousTestCase):
     """C1, C2: whatever is read, there is a node or an error that says why."""
 
     @given(st.binary(max_size=200))
-    @settings(deadline=None)
     def test_bytes(self, content: bytes) -> None:
         self.assertIsNotNone(usable(content))
 
     @given(st.text(max_size=200))
-    @settings(deadline=None)
     def test_text(self, text: str) -> None:
         self.assertIsNotNone(usable(text.encode(errors="surrogatepass")))
 
     @given(st.dictionaries(_KEYS, _TREES, max_size=5))
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_trees_of_known_keys(self, tree: dict[str, Any]) -> None:
         self.assertIsNotNone(usable(json.dumps(tree).encode()))
 
@@ -78,7 +75,6 @@ class Anything(SynchronousTestCase):
         st.dictionaries(_KEYS, _TREES, max_size=3),
         st.sampled_from(("listeners", "pools", "routes", "backends", "")),
     )
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_a_file_with_one_part_gone_wrong(self, keys: dict[str, Any], where: str) -> None:
         tree: dict[str, Any] = {
             "listeners": [{"address": "127.0.0.1:8080"}],

@@ -1,7 +1,7 @@
 """C1: YAML that is a bomb, or means two things."""
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -152,7 +152,6 @@ class Compose(SynchronousTestCase):
                     self.assertEqual(error.line, line)
 
     @given(st.text(st.sampled_from("ab01-:,[]{}&*!|>'\"#? \n<~"), max_size=40))
-    @settings(deadline=None)
     def test_both_parsers_read_alike(self, text: str) -> None:
         """The parser in C is a matter of speed alone: what both take, both take as the same."""
         results = []
@@ -166,7 +165,6 @@ class Compose(SynchronousTestCase):
             self.assertEqual(*results)
 
     @given(st.text())
-    @settings(deadline=None)
     def test_any_text_is_a_tree_or_an_error_with_its_place(self, text: str) -> None:
         try:
             _, faults = compose(text)

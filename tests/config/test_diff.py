@@ -76,7 +76,7 @@ class Diff(SynchronousTestCase):
         self.assertEqual(self.said(before, after), ["order of the routes changed"])
 
     @given(nodes(), nodes())
-    @settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, suppress_health_check=list(HealthCheck))
     def test_is_empty_exactly_when_nothing_changed(self, before: Node, after: Node) -> None:
         same = replace(before, snapshot=replace(before.snapshot, version=99))
         self.assertEqual(diff(before, same), [])

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.config.files import FILE, SMALLEST, loaded
@@ -14,14 +14,12 @@ from veloflux.core.policy.compression import Rule
 
 class Dump(SynchronousTestCase):
     @given(nodes())
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_what_is_written_is_read_as_the_same(self, node: Node) -> None:
         """`load(dump(c)) == c`."""
         again = read(dump(node).encode(), FILE, {"X": "y"}, node.snapshot.version)
         self.assertEqual(again.node, node)
 
     @given(nodes())
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_what_may_be_written_can_be_served(self, node: Node) -> None:
         """Nothing that the file may say is refused by what a worker makes of it."""
         for route in node.snapshot.routes:

@@ -73,7 +73,7 @@ class ReaderTests(SynchronousTestCase):
         after = self.reader.read(Written(changed)).node.snapshot
         self.assertEqual(after.routes[-1].pools[0].pool, "a")
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(st.data())
     def test_any_edits_mean_what_they_mean_alone(self, draw: st.DataObject) -> None:
         reader = Reader("/", {"NAME": "a"})

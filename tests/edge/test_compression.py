@@ -204,7 +204,7 @@ class Bodies(SynchronousTestCase):
         each.backend.answer(counted(BODY))
         self.assertEqual(each.entry()["bytes_out"], len(client.answer().body))
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(
         st.lists(st.binary(max_size=3000), max_size=6),
         st.lists(st.integers(0, 20_000), max_size=6),

@@ -312,7 +312,7 @@ class Uploads(Http2TestCase):
 
 
 class AnyUpload(Http2TestCase):
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.lists(st.binary(max_size=3000), max_size=12), st.booleans(), st.booleans())
     def test_any_pieces_are_the_same_body(
         self, pieces: list[bytes], is_counted: bool, ends_apart: bool
@@ -772,7 +772,7 @@ _ACTIONS = ("ask", "upload", "more", "end", "cancel", "begin", "answer", "break"
 class Anything(Http2TestCase):
     """X1: whatever both ends do, nothing fails and nothing is left behind."""
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(
         st.lists(
             st.tuples(st.sampled_from((*_ACTIONS, "update", "wait")), st.integers(0, 30)),

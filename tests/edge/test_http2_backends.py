@@ -922,7 +922,7 @@ _ACTIONS = (
 class Anything(BackendsTestCase):
     """Clients and backends of HTTP/2 that do anything at any time."""
 
-    @hypothesis_settings(deadline=None, max_examples=50)
+    @hypothesis_settings(max_examples=50)
     @given(
         st.lists(st.tuples(st.sampled_from(_ACTIONS), st.integers(0, 30)), max_size=40),
         st.sampled_from(("close", "reset", "drain", "none")),

@@ -170,7 +170,7 @@ class Copies(MirrorTestCase):
         self.second.answer(OK)
         self.assertEqual(self.rig.entry()["backend"], str(MAIN))
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=5), st.booleans())
     def test_split_anywhere(self, body: bytes, cuts: list[int], is_counted: bool) -> None:
         """The body comes as it comes, its copy at once."""
@@ -487,7 +487,7 @@ class Changes(MirrorTestCase):
 class Chance(MirrorTestCase):
     """Clients and backends that do whatever they can, compressed answers included."""
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 5)), max_size=40), st.booleans())
     def test_nothing_is_left_when_all_are_gone(
         self, steps: list[tuple[int, int]], is_short: bool

@@ -12,7 +12,7 @@ from tests.support.edge import OK, Rig
 from veloflux.core.flow.exchange import KNOWN_METHODS
 
 # Each example is a connection or two.
-QUICK = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 class Seen(NamedTuple):

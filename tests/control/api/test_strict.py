@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -29,7 +29,6 @@ class JsonTests(SynchronousTestCase):
         return fault.detail
 
     # A slow machine is not a bug.
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(VALUES)
     def test_reads_whatever_is_json(self, value: object) -> None:
         self.assertEqual(parse_json(json.dumps(value).encode()), value)

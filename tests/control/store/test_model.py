@@ -98,5 +98,5 @@ class Model(RuleBasedStateMachine):
 class ModelTests(SynchronousTestCase):
     def test_no_sequence_of_calls_tells_them_apart(self) -> None:
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
-            Model, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)
+            Model, settings=settings(max_examples=60, stateful_step_count=25)
         )

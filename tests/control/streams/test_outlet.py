@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -70,7 +70,6 @@ class Slow(Case):
         self.outlet.resume()
         self.assertEqual(self.seqs(), [(1, 0), (2, 0)])
 
-    @settings(deadline=None)
     @given(st.lists(st.one_of(st.sampled_from("abc"), st.booleans()), max_size=60))
     def test_ends_with_the_latest_state_of_each(self, steps: list[str | bool]) -> None:
         """Whatever the pauses, the last that is written of an object is the last that was said, in

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -197,7 +197,6 @@ pools = st.lists(states, max_size=4).map(
 class Agreement(SynchronousTestCase):
     """The explanation and what is done."""
 
-    @settings(deadline=None)
     @given(
         st.lists(routes, max_size=3),
         st.tuples(pools, pools, pools),

@@ -1,6 +1,6 @@
 """When the budget of errors burns too fast."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -10,7 +10,6 @@ PAGE, TICKET = RULES
 NOTHING = Counts(0, 0)
 
 # A starved machine is no fault.
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class BurnTests(SynchronousTestCase):
@@ -35,7 +34,6 @@ class BurnTests(SynchronousTestCase):
         assert found is not None
         self.assertEqual(found[0], TICKET)
 
-    @QUICK
     @given(st.integers(0, MIN_REQUESTS - 1))
     def test_few_requests_are_no_sign(self, count: int) -> None:
         few = Counts(count, count)

@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,7 +16,6 @@ def debts(buckets: int = 16) -> Debts:
 
 
 class LimiterTests(SynchronousTestCase):
-    @settings(deadline=None)
     @given(
         rate=st.floats(0.01, 100),
         burst=BURSTS,

@@ -1,5 +1,5 @@
 import h11
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -50,7 +50,6 @@ def decode(wire: bytes, cuts: list[int]) -> tuple[bytes, bool, bytes, bytes]:
 
 
 class ChunkedTests(SynchronousTestCase):
-    @settings(deadline=None)
     @given(bodies(), st.binary(max_size=10), messages.CUTS)
     def test_any_split_gives_the_payload(
         self, body: tuple[bytes, bytes], after: bytes, cuts: list[int]
@@ -59,12 +58,10 @@ class ChunkedTests(SynchronousTestCase):
         found, done, _, rest = decode(wire + after, cuts)
         self.assertEqual((found, done, rest), (payload, True, after))
 
-    @settings(deadline=None)
     @given(bodies(), messages.CUTS)
     def test_any_split_gives_the_trailers(self, body: tuple[bytes, bytes], cuts: list[int]) -> None:
         self.assertEqual(decode(body[0], cuts)[2], decode(body[0], [])[2])
 
-    @settings(deadline=None)
     @given(bodies(), messages.CUTS)
     def test_what_is_coded_again_means_the_same(
         self, body: tuple[bytes, bytes], cuts: list[int]
@@ -86,7 +83,6 @@ class ChunkedTests(SynchronousTestCase):
                 ),
             )
 
-    @settings(deadline=None)
     @given(ALMOST, messages.CUTS)
     def test_any_bytes_in_any_split_end_alike(self, wire: bytes, cuts: list[int]) -> None:
         try:
@@ -97,7 +93,6 @@ class ChunkedTests(SynchronousTestCase):
         else:
             self.assertEqual(decode(wire, cuts), whole)
 
-    @settings(deadline=None)
     @given(ALMOST)
     def test_h11_takes_what_we_take(self, wire: bytes) -> None:
         try:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import h11
 import httptools
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -39,7 +39,6 @@ def meaning(head: RequestHead | None) -> object:
 
 
 class Requests(SynchronousTestCase):
-    @settings(deadline=None)
     @given(messages.heads(), messages.CUTS)
     def test_pieces_mean_the_same(self, wire: bytes, cuts: list[int]) -> None:
         """Split anywhere, same events"""
@@ -70,7 +69,6 @@ class Requests(SynchronousTestCase):
                     with self.assertRaises(ProtocolError, msg=name):
                         read_in_pieces(wire[:end], [cut])
 
-    @settings(deadline=None)
     @given(st.binary(max_size=60), messages.CUTS)
     def test_any_bytes_are_a_head_or_part_of_one_or_refused(
         self, wire: bytes, cuts: list[int]
@@ -84,7 +82,6 @@ class Requests(SynchronousTestCase):
         else:
             self.assertTrue(head is None or wire.startswith(head.raw))
 
-    @settings(deadline=None)
     @given(messages.heads())
     @example(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\t \x80\r\n\r\n")
     @example(b"GET / HTTP/1.0\r\n\r\n")
@@ -109,7 +106,6 @@ class Requests(SynchronousTestCase):
         if b"host" in fields and not event.target.startswith(b"http"):
             self.assertEqual(normalise_host(fields[b"host"]), (head.host, head.authority))
 
-    @settings(deadline=None)
     @given(messages.heads())
     def test_llhttp_takes_what_we_take(self, wire: bytes) -> None:
         """And with the same framing."""
@@ -126,7 +122,6 @@ class Requests(SynchronousTestCase):
         self.assertEqual((request.method, request.body), (head.method, payload))
         self.assertTrue(head.raw.startswith(head.method + b" " + request.target + b" "))
 
-    @settings(deadline=None)
     @given(messages.heads(), messages.heads())
     def test_what_is_remembered_changes_nothing(self, first: bytes, second: bytes) -> None:
         """A head means the same whichever came before it."""
@@ -198,7 +193,6 @@ class Responses(SynchronousTestCase):
         st.lists(st.one_of(LINES, messages.FIELDS), max_size=3),
     ).map(lambda parts: b"\r\n".join((parts[0] + b" " + parts[1], *parts[2])) + b"\r\n\r\n")
 
-    @settings(deadline=None)
     @given(HEADS)
     def test_h11_takes_what_we_take(self, wire: bytes) -> None:
         """S25"""
@@ -221,7 +215,6 @@ class Responses(SynchronousTestCase):
             length = fields.get(b"content-length")
             self.assertEqual(None if length is None else int(length), head.fields.length)
 
-    @settings(deadline=None)
     @given(HEADS, st.integers(0, 100))
     def test_pieces_mean_the_same(self, wire: bytes, cut: int) -> None:
         """Split anywhere, same events"""

@@ -1,6 +1,6 @@
 """Alerts: raised once, followed, taken back, and remembered."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -22,7 +22,6 @@ def bad(
 
 
 # A starved machine is no fault.
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class AlertTests(SynchronousTestCase):
@@ -132,7 +131,6 @@ class AlertTests(SynchronousTestCase):
         self.assertEqual(len(self.store.documents), KEPT)
         self.assertEqual(self.alerts.all()[-1].key, "20")
 
-    @QUICK
     @given(st.lists(st.tuples(st.sampled_from(SETS), st.integers(0, 40)), max_size=30))
     def test_every_alert_is_raised_before_it_is_resolved(
         self, looks: list[tuple[str, int]]

@@ -1,6 +1,6 @@
 """Buckets of time: sums that lose nothing."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -40,27 +40,22 @@ def summed(*several: Bucket) -> Bucket:
 
 
 # A starved machine is no fault.
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class BucketTests(SynchronousTestCase):
-    @QUICK
     @given(st.lists(buckets(), max_size=6), st.integers(0, 6))
     def test_sums_are_the_same_however_they_are_split(self, found: list[Bucket], at: int) -> None:
         halves = summed(summed(*found[:at]), summed(*found[at:]))
         self.assertEqual(halves, summed(*found))
 
-    @QUICK
     @given(buckets(), buckets())
     def test_sums_do_not_depend_on_the_order(self, one: Bucket, other: Bucket) -> None:
         self.assertEqual(summed(one, other), summed(other, one))
 
-    @QUICK
     @given(buckets())
     def test_is_read_as_it_was_written(self, bucket: Bucket) -> None:
         self.assertEqual(decode(encode(bucket)), bucket)
 
-    @QUICK
     @given(buckets(), st.integers(2, 9))
     def test_a_cap_loses_no_count_and_keeps_the_busiest(self, bucket: Bucket, most: int) -> None:
         before = {name: cell.requests for name, cell in bucket.groups["route"].items()}

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from math import ceil
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,11 +20,9 @@ def histogram(times: list[float]) -> dict[int, int]:
 
 
 # A starved machine is no fault.
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class QuantileTests(SynchronousTestCase):
-    @QUICK
     @given(
         st.lists(st.floats(0.0, 200.0), min_size=1, max_size=200),
         st.sampled_from((0.01, 0.5, 0.9, 0.95, 0.99, 1.0)),
@@ -36,7 +34,6 @@ class QuantileTests(SynchronousTestCase):
         self.assertGreaterEqual(found, low)
         self.assertLessEqual(found, high)
 
-    @QUICK
     @given(st.lists(st.floats(0.0, 200.0), min_size=1, max_size=50))
     def test_grows_with_the_share(self, times: list[float]) -> None:
         found = [quantile(histogram(times), q / 20) for q in range(21)]

@@ -1,6 +1,6 @@
 """Counting traffic into seconds and minutes."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -11,7 +11,6 @@ from veloflux.control.services.analytics.series import NAMED_SECONDS, SECONDS, S
 WALL = 1_800_000_000.0  # a minute's beginning
 
 # A starved machine is no fault.
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class SeriesTests(SynchronousTestCase):
@@ -50,7 +49,6 @@ class SeriesTests(SynchronousTestCase):
             },
         )
 
-    @QUICK
     @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50), st.booleans()), max_size=40))
     def test_all_resolutions_have_the_same_sums(self, events: list[tuple[int, int, bool]]) -> None:
         """However counts come in, and whenever seconds and minutes end."""

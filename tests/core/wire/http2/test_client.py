@@ -246,7 +246,6 @@ _VALUES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_
 class Requests(SynchronousTestCase):
     """H8, the other way: what an HTTP/1.1 head says, the fields say."""
 
-    @settings(deadline=None)
     @given(st.lists(st.tuples(_TOKENS, _VALUES), max_size=20), st.booleans())
     def test_another_reads_the_same_lines(self, lines: list[tuple[str, str]], ended: bool) -> None:
         lines = [(f"x-{name}", value.strip("\x85\xa0")) for name, value in lines]
@@ -298,7 +297,7 @@ class Requests(SynchronousTestCase):
 
 
 class Anything(SynchronousTestCase):
-    @settings(deadline=None, max_examples=500)
+    @settings(max_examples=500)
     @given(
         st.lists(
             st.tuples(
@@ -342,7 +341,7 @@ class Exchange:
 
 
 class WithH2(SynchronousTestCase):
-    @settings(deadline=None, max_examples=100)
+    @settings(max_examples=100)
     @given(
         st.lists(
             st.builds(

@@ -383,7 +383,7 @@ _FRAMES = st.tuples(
 
 
 class Anything(SynchronousTestCase):
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(st.lists(st.one_of(_FRAMES, st.binary(max_size=12)), max_size=12), st.booleans())
     def test_is_either_events_or_one_failure(
         self, wires: list[tuple[int, int, int, bytes] | bytes], answers: bool

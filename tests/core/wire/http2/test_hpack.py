@@ -41,7 +41,6 @@ def unpacker() -> Unpacker:
 
 
 class Unpacking(SynchronousTestCase):
-    @settings(deadline=None)
     @given(st.lists(st.tuples(_SIZES, _FIELDS, st.booleans()), max_size=6))
     def test_reads_what_hpack_writes(
         self, blocks: list[tuple[int | None, list[tuple[bytes, bytes, bool]], bool]]
@@ -54,7 +53,7 @@ class Unpacking(SynchronousTestCase):
             block = encoder.encode(list(fields), huffman=is_coded)
             self.assertEqual(ours.unpack(block), [(name, value) for name, value, _ in fields])
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(st.lists(st.binary(max_size=24), max_size=5))
     def test_reads_any_bytes_as_hpack_does(self, blocks: list[bytes]) -> None:
         """The same fields or an error on both sides; we are stricter on sizes and lengths alone"""
@@ -66,7 +65,6 @@ class Unpacking(SynchronousTestCase):
                 return
             self.assertEqual(found, [tuple(field) for field in theirs.decode(block, raw=True)])
 
-    @settings(deadline=None)
     @given(_FIELDS, st.data())
     def test_a_block_cut_short_is_no_block(
         self, fields: list[tuple[bytes, bytes, bool]], data: st.DataObject
@@ -109,7 +107,6 @@ class Unpacking(SynchronousTestCase):
 
 
 class Packing(SynchronousTestCase):
-    @settings(deadline=None)
     @given(st.lists(st.lists(st.tuples(_LINE_NAMES, _LINE_VALUES), max_size=8), max_size=4))
     def test_hpack_reads_what_it_writes(self, answers: list[list[tuple[bytes, bytes]]]) -> None:
         theirs = hpack.Decoder()

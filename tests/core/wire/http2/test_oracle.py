@@ -211,7 +211,7 @@ _STEPS = st.lists(
 
 
 class WithH2(SynchronousTestCase):
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(
         _STEPS, st.sampled_from((0, 1000, 65_535, 1 << 20)), st.sampled_from((0, 64, 4096)), CUTS
     )

@@ -390,7 +390,7 @@ _REQUESTS = st.builds(
 
 
 class Boundary(SynchronousTestCase):
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(_REQUESTS, st.booleans())
     @example((*POST, (b"cookie", b"a"), (b"cookie", b"b"), (b"x", b"\xff")), False)
     @example((*GET, (b"x", b"y"), (b"expect", b"100-continue")), True)

@@ -1,6 +1,6 @@
 """Windows, in both directions, and whose turn it is."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -337,7 +337,6 @@ class FromTheClient(SynchronousTestCase):
 
 
 class Arithmetic(SynchronousTestCase):
-    @settings(deadline=None)
     @given(
         st.lists(
             st.one_of(
