@@ -10,7 +10,7 @@ from veloflux.core.model.traffic import Algorithm
 from veloflux.core.policy.balance.algorithms import PICKERS
 from veloflux.core.policy.balance.candidate import Picker, usable
 from veloflux.core.policy.balance.latency import PeakEwma
-from veloflux.core.policy.ramp import moments, ramp
+from veloflux.core.policy.ramp import STEPS, ramp
 
 LONG_AGO = -1e9
 
@@ -125,7 +125,7 @@ class Worker:
         at = [server.script.joins for server in self._to_join]
         at += self._out.values()
         for seat in self.seats.values():
-            at += (seat.since + age for age in moments(self._slow_start_s))
+            at += (seat.since + step * self._slow_start_s / STEPS for step in range(1, STEPS + 1))
         self._moments = sorted(moment for moment in at if moment > now)
         self.picker = self._factory(usable(self.seats.values()).members, self._luck)
 

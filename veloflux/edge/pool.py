@@ -14,7 +14,7 @@ from veloflux.core.policy.balance.candidate import Picker
 from veloflux.core.policy.balance.consistent_hash import rehearse
 from veloflux.core.policy.breaker import Breaker, room
 from veloflux.core.policy.choose import Chooser
-from veloflux.core.policy.ramp import ramp
+from veloflux.core.policy.ramp import STEPS, ramp
 from veloflux.core.policy.retry import Budget
 from veloflux.core.wire.http1 import RequestHead
 from veloflux.edge.backend import Backend
@@ -28,8 +28,6 @@ from veloflux.edge.trust import Trust, Trusts
 
 # For a pool that says nothing of how many may wait.
 _NO_BREAKER = CircuitBreaker()
-# The weights of backends that start slowly are computed so many times until they are whole.
-_RAMP_STEPS = 20
 
 
 class Home(Protocol):
@@ -346,7 +344,7 @@ class Pool(Timed):
             backend.weight = ramp(weight, age, whole_after_s)
             youngest = min(youngest, age)
         if youngest < whole_after_s:
-            self._home.deadlines.arm(self, now + whole_after_s / _RAMP_STEPS)
+            self._home.deadlines.arm(self, now + whole_after_s / STEPS)
 
 
 def rehearsal(model: PoolModel) -> Iterator[None]:

@@ -12,6 +12,8 @@ _PARTS = 100
 # The least share, in percent. From nothing, there would be no traffic to warm it up, and in a pool
 # where all are new the first would get everything; Envoy's min_weight_percent is the same.
 _FLOOR = 10
+# How often the weights are computed until they are whole: a picker is made anew each time.
+STEPS = 20
 
 
 def ramp(weight: int, age_s: float, slow_start_s: float) -> int:
