@@ -252,6 +252,25 @@ def _many(more: str = "") -> str:
 
 
 MANY_ROUTES = _many()
+# Of those, the first have a pool each; one of them changes.
+TENANTS = 2000
+
+
+def _pools(of_first: int) -> str:
+    """A pool for each tenant; the first grants so many attempts more than one."""
+    backends = 'backends: [{address: "127.0.0.1:$origin"}]'
+    first = f"\n  - {{name: t0, {backends}, retries: {{attempts: {of_first}}}}}"
+    others = (f"\n  - {{name: t{n}, {backends}}}" for n in range(1, TENANTS))
+    return first + "".join(others)
+
+
+def _of_tenants() -> str:
+    lines = MANY_ROUTES.splitlines()
+    for n in range(TENANTS):
+        lines[n + 1] = lines[n + 1].replace("pool: app", f"pool: t{n}")
+    return "\n".join(lines)
+
+
 # The same requests, but no route that is the same: none of the old one's parts can be kept.
 OTHER_ROUTES = _many(", max_body_bytes: 1MiB")
 
@@ -277,6 +296,14 @@ def _veloflux(
     filled = VELOFLUX.replace("WORKERS", str(workers)).replace("ACCESS", access)
     other = filled.replace("ROUTES", other_routes) if other_routes else ""
     return Peer(label, TWISTD_COMMAND, filled.replace("ROUTES", routes), other)
+
+
+def _with_tenants(label: str, *, is_changed: bool = False) -> Peer:
+    def configured(attempts: int) -> str:
+        peer = _veloflux(routes=_of_tenants())
+        return peer.config.replace("\nroutes:", f"{_pools(attempts)}\nroutes:")
+
+    return Peer(label, TWISTD_COMMAND, configured(1), configured(2) if is_changed else "")
 
 
 def _priced(price: Price) -> Peer:
@@ -324,6 +351,8 @@ PEERS = {
     "veloflux-swaps": _veloflux(
         "VeloFlux, reloaded", routes=MANY_ROUTES, other_routes=OTHER_ROUTES
     ),
+    "veloflux-tenants-quiet": _with_tenants("VeloFlux, left alone"),
+    "veloflux-tenants": _with_tenants("VeloFlux, one pool changed", is_changed=True),
     "veloflux-unwatched": replace(_veloflux("VeloFlux, not watched"), watchers=0),
     "veloflux-watched": replace(_veloflux("VeloFlux, 1,000 watchers"), watchers=1000),
     **{f"price-{key}": _priced(price) for key, price in PRICES.items()},

@@ -144,6 +144,14 @@ WORKS = {
         Wrk(many_routes=True),
         least_s=15,
     ),
+    "tenants": Work(
+        "one pool of 2,000 changed under load, again and again",
+        ("veloflux-tenants-quiet", "veloflux-tenants"),
+        "p99 ms",
+        Goal(1.5, "veloflux-tenants-quiet", "veloflux-tenants"),
+        Wrk(many_routes=True),
+        least_s=15,
+    ),
     "api": Work(
         "100 calls of the admin API a second, beside full load",
         ("veloflux-uncalled", "veloflux-called"),

@@ -1,9 +1,12 @@
+from collections import Counter
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.edge import GET, OK, Rig
+from tests.support.edge import GET, OK, Rig, get
 from veloflux.core.model import metrics
 from veloflux.core.model.metrics import Tally
 from veloflux.core.model.resilience import CircuitBreaker, OutlierDetection
+from veloflux.core.model.traffic import Backend, Pool, Route, Share
 from veloflux.edge.tally import gauge
 from veloflux.fleet.messages import Counted, encode, read_up
 
@@ -44,6 +47,39 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(rig.inflight, 0)
         # The first of the two was told above.
         self.assertEqual(rig.count("veloflux_upstream_requests_total", "app", "2xx"), 1)
+
+    def test_many_are_asked_some_at_a_time(self) -> None:
+        count = 400
+        pools = tuple(
+            Pool(f"p{n}", (Backend(Rig.FIRST),), outlier_detection=None) for n in range(count)
+        )
+        routes = tuple(
+            Route(f"r{n}", path_prefix=f"/{n}", pools=(Share(f"p{n}"),)) for n in range(count)
+        )
+        rig = Rig(self, pools=pools, routes=routes)
+        while rig.service.is_behind:
+            rig.service.tally()
+        waiting = rig.client()
+        waiting.send(get(b"/0"))
+        (held,) = rig.backend.connections
+        client = rig.client()
+        for n in range(1, count):
+            client.send(get(b"/%d" % n))
+            rig.backend.connections[-1].send(OK)
+        taken: Counter[str] = Counter()
+        tallies = 0
+        while rig.service.is_behind or not tallies:
+            tallies += 1
+            samples = rig.service.tally().samples
+            for sample in samples:
+                if sample.family == metrics.UPSTREAM_REQUESTS.name:
+                    taken[sample.labels[0]] += int(sample.value)
+            # What is under way is told each time.
+            inflight = [each for each in samples if each.family == metrics.UPSTREAM_INFLIGHT.name]
+            self.assertEqual([(each.labels[0], each.value) for each in inflight], [("p0", 1.0)])
+        self.assertEqual(taken, Counter(f"p{n}" for n in range(1, count)))
+        self.assertGreater(tallies, 2)
+        held.send(OK)
 
     def test_one_with_a_queue_always_tells_how_long_it_is(self) -> None:
         breaker = CircuitBreaker(max_requests=1)

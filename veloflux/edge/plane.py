@@ -30,8 +30,9 @@ from veloflux.edge.tally import Counted, gauge, increase
 from veloflux.edge.trust import Trusts
 
 LOG_FLUSH_S = 0.5
-# Routes whose counts are taken in one go: some two milliseconds' worth.
+# Routes and pools whose counts are taken in one go: some two milliseconds' worth of each.
 _ROUTES_AT_ONCE = 250
+_POOLS_AT_ONCE = 150
 # A status has three digits and begins with 5 at the most.
 _STATUSES = 600
 _TAILS = [b"%02x" % number for number in range(256)]
@@ -87,6 +88,8 @@ class Plane:
         self.counted: list[Tally] = []
         # Copies of requests that nobody waits for.
         self.copies: set[Copy] = set()
+        # Pools that had something new when they were last looked through, and are to be asked.
+        self._asked: list[Pool] = []
         # Connections to backends.
         self.upstream = 0
         # Backends of no pool any more, while they have something to tell.
@@ -151,6 +154,11 @@ class Plane:
                 self.line(outcome, self._offset + now, total, termination, self.revision)
             )
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to take than was taken the last time."""
+        return bool(self.counted or self._asked)
+
     def take(self) -> Counted:
         """What was counted since the last time, and what is under way, listeners apart."""
         counted, self.counted = self.counted[:_ROUTES_AT_ONCE], self.counted[_ROUTES_AT_ONCE:]
@@ -159,11 +167,14 @@ class Plane:
         statuses, self.statuses = self.statuses, [0] * _STATUSES
         for status in filter(statuses.__getitem__, range(_STATUSES)):
             yield Sample(metrics.HTTP_RESPONSES.name, (str(status),), statuses[status])
-        for pool in self.pools.values():
-            if pool.is_stirring:
-                yield from pool.take()
-                yield from pool.gauges()
-                pool.look()
+        stirring = [pool for pool in self.pools.values() if pool.is_stirring]
+        for pool in stirring:
+            yield from pool.gauges()
+        asked = self._asked or stirring
+        asked, self._asked = asked[:_POOLS_AT_ONCE], asked[_POOLS_AT_ONCE:]
+        for pool in asked:
+            yield from pool.take()
+            pool.look()
         yield gauge(metrics.CONNECTIONS, ("upstream", ""), self.upstream)
         for backend in self.retired:
             yield from backend.take()

@@ -260,10 +260,10 @@ class Service:
     @property
     def is_behind(self) -> bool:
         """Whether there is more to tell than one tally takes."""
-        return bool(self._plane.counted)
+        return self._plane.is_behind
 
     def tally(self) -> Tally:
-        """Increases since the last call, of some hundred routes at most, and gauges."""
+        """Increases since the last call, of some hundred routes and pools at most, and gauges."""
         taken = [*self._gone, *self._plane.take()]
         for listener in chain(self._listeners.values(), self._leaving):
             taken.extend(listener.take())
