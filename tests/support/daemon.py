@@ -53,6 +53,14 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def has_connection(pid: int, port: int) -> bool:
+    """Whether a process has the end of a connection whose other end is that port of 127.0.0.1."""
+    table = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    inodes = {line.split()[9] for line in table if line.split()[2] == f"0100007F:{port:04X}"}
+    found = (os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir())
+    return any(name == f"socket:[{inode}]" for name in found for inode in inodes)
+
+
 def leave_descriptors(pid: int, count: int) -> None:
     """Let a process open so many descriptors more than it has, and no others."""
     # The lowest free number is always taken, so the limit is on numbers, not on how many there are.

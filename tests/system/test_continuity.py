@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from tests.support.case import Running, Samples, SystemTestCase, ask, settings, text
 from tests.support.content import Digest, blocks, digest_of
-from tests.support.daemon import Daemon, descriptors, wait_for
+from tests.support.daemon import Daemon, has_connection, wait_for
 from tests.support.demo import Demo
 
 PACE_S = 0.005
@@ -188,15 +188,11 @@ class DeathTests(SystemTestCase):
         """Open connections until each worker has some; returns them by worker."""
         found: dict[int, list[http.client.HTTPConnection]] = {pid: [] for pid in workers}
         while not all(len(clients) >= 3 for clients in found.values()):
-            before = {pid: descriptors(pid) for pid in workers}
-
-            def took(before: dict[int, int] = before) -> list[int]:
-                return [pid for pid in workers if descriptors(pid) > before[pid]]
-
             client = self.client(daemon.port())
-            client.connect()
-            wait_for("one that takes it", took)
-            found[took()[0]].append(client)
+            # Whoever has answered keeps it; before that, it may be handed over.
+            self.assertEqual(ask(client), (200, "good"))
+            (pid,) = (pid for pid in workers if has_connection(pid, client.sock.getsockname()[1]))
+            found[pid].append(client)
         return found
 
     def load(self, client: http.client.HTTPConnection) -> tuple[Counter[object], int]:
