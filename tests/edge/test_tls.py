@@ -22,6 +22,21 @@ def tls(*certificates: Issued, **fields: Any) -> ListenerTls:
     return ListenerTls(tuple(each.model for each in found), **fields)
 
 
+def about_to_speak(case: SynchronousTestCase, rig: Rig) -> SecureClient:
+    """A client whose last word of the handshake goes with whatever it says first."""
+    peer = rig.connect()
+    assert peer is not None
+    connection = SSL.Connection(client_context(), None)
+    connection.set_connect_state()
+    client = SecureClient(rig.reactor, peer, connection)
+    with case.assertRaises(SSL.WantReadError):
+        connection.do_handshake()
+    client._say()
+    client._listen()
+    connection.do_handshake()
+    return client
+
+
 class TlsTestCase(SynchronousTestCase):
     def rig(self, *certificates: Issued, **fields: Any) -> Rig:
         limits = fields.pop("limits", None)
@@ -70,16 +85,7 @@ class Termination(TlsTestCase):
 
     def test_requests_in_one_read_with_the_handshakes_end(self) -> None:
         rig = self.rig()
-        peer = rig.connect()
-        assert peer is not None
-        connection = SSL.Connection(client_context(), None)
-        connection.set_connect_state()
-        client = SecureClient(rig.reactor, peer, connection)
-        with self.assertRaises(SSL.WantReadError):
-            connection.do_handshake()
-        client._say()
-        client._listen()
-        connection.do_handshake()
+        client = about_to_speak(self, rig)
         client.send(GET)
         rig.backend.request()
         rig.backend.answer(OK)
@@ -130,16 +136,7 @@ class Termination(TlsTestCase):
     def test_a_client_that_is_through_with_the_handshakes_end(self) -> None:
         """Before there is a backend, which has to hear of it all the same."""
         rig = self.tcp_rig()
-        peer = rig.connect()
-        assert peer is not None
-        connection = SSL.Connection(client_context(), None)
-        connection.set_connect_state()
-        client = SecureClient(rig.reactor, peer, connection)
-        with self.assertRaises(SSL.WantReadError):
-            connection.do_handshake()
-        client._say()
-        client._listen()
-        connection.do_handshake()
+        client = about_to_speak(self, rig)
         client.queue(b"all of it")
         client.finish()
         self.assertEqual(rig.backend.received, b"all of it")
